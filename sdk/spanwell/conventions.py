@@ -1,0 +1,89 @@
+"""Names of span and resource attributes: the contract between proxy, SDK, collector and dashboard.
+
+`gen_ai.*` follows OpenTelemetry's GenAI conventions; `spanwell.*` is ours. A name is written here and nowhere else.
+"""
+
+from typing import Final, Literal
+
+Operation = Literal[
+    "chat",
+    "text_completion",
+    "embeddings",
+    "retrieval",
+    "execute_tool",
+    "create_agent",
+    "invoke_agent",
+    "invoke_workflow",
+    "",
+]
+"""The words of `gen_ai.operation.name` that Spanwell writes; the empty word is a plain span."""
+
+CacheVerdict = Literal["hit", "miss", ""]
+"""`hit`: answered from the cache. `miss`: looked up, not found. Empty: never looked up."""
+
+# --- OpenTelemetry -------------------------------------------------------------------------------------------------
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK_S: Final = "gen_ai.response.time_to_first_chunk"  # seconds, as the convention says
+STREAM: Final = "gen_ai.request.stream"
+TEMPERATURE: Final = "gen_ai.request.temperature"
+MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"  # includes cached tokens
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"  # includes reasoning tokens
+CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"  # JSON text
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"  # JSON text
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+TOOL_NAME: Final = "gen_ai.tool.name"
+AGENT_NAME: Final = "gen_ai.agent.name"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+USER_ID: Final = "user.id"
+SESSION_ID: Final = "session.id"
+ERROR_TYPE: Final = "error.type"
+HTTP_STATUS: Final = "http.response.status_code"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+SERVICE_VERSION: Final = "service.version"
+ENVIRONMENT: Final = "deployment.environment.name"
+
+# --- Spanwell ------------------------------------------------------------------------------------------------------
+PROJECT: Final = "spanwell.project"
+APP: Final = "spanwell.app"  # the application that called; falls back to service.name
+COST_USD: Final = "spanwell.cost_usd"  # decimal text: a double would lose digits
+PRICE_VERSION: Final = "spanwell.price_version"
+CACHE: Final = "spanwell.cache"  # CacheVerdict
+SAVED_USD: Final = "spanwell.saved_usd"  # decimal text: what a cache hit would have cost
+DEPLOYMENT: Final = "spanwell.deployment"  # which configured deployment answered
+ATTEMPTS: Final = "spanwell.attempts"  # upstream calls made for this one call
+FALLBACK_FROM: Final = "spanwell.fallback_from"  # the model name that was asked for, when another one answered
+KEY_ID: Final = "spanwell.key.id"
+TEAM: Final = "spanwell.team"
+REQUEST_ID: Final = "spanwell.request_id"
+OVERHEAD_MS: Final = "spanwell.overhead_ms"
+STREAM_END: Final = "spanwell.stream_end"  # done | upstream_error | client_disconnect
+USAGE_ESTIMATED: Final = "spanwell.usage_estimated"  # the backend sent no usage
+PURPOSE: Final = "spanwell.purpose"  # judge: Spanwell's own call, neither judged nor billed to a user
+SIMULATED: Final = "spanwell.simulated"  # true: made by the demo, not by a model
+INPUT: Final = "spanwell.input"  # JSON text: arguments of a traced function
+OUTPUT: Final = "spanwell.output"  # JSON text: its result
+
+# --- the ledger: resource attributes set at export, one set a batch ------------------------------------------------
+BATCH_FIRST: Final = "spanwell.batch.first"  # number of the batch's first span, counted from 0 by its producer
+BATCH_SPANS: Final = "spanwell.batch.spans"
+BATCH_DROPPED: Final = "spanwell.batch.dropped"  # spans this producer has dropped since it started
+
+# --- request headers the proxy understands -------------------------------------------------------------------------
+HEADER_APP: Final = "x-spanwell-app"
+HEADER_USER: Final = "x-spanwell-user"
+HEADER_SESSION: Final = "x-spanwell-session"
+HEADER_PURPOSE: Final = "x-spanwell-purpose"
+HEADER_CACHE: Final = "x-spanwell-cache"  # "no-store" skips the cache for one request
+HEADER_REQUEST_ID: Final = "x-request-id"

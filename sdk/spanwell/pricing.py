@@ -1,0 +1,100 @@
+"""What a call costs: a price table as data, and one pure function. Money is Decimal, in US dollars.
+
+The table is LiteLLM's, read as a file out of its installed package without importing it (16 ms instead of 2 s),
+under whatever prices the user's own configuration gives.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+PRICE_FILE = "model_prices_and_context_window_backup.json"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call. `cached` and `cache_write` are part of `input`; `reasoning` is part of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars a token, by kind of token. A kind without a rate of its own is charged at its parent's."""
+
+    input: Decimal
+    output: Decimal
+    version: str
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
+
+    @classmethod
+    def from_litellm(cls, entry: Mapping[str, Any], version: str) -> "Price | None":
+        """The rates of one entry in LiteLLM's format, or None where it has no price a token."""
+        if "input_cost_per_token" not in entry:
+            return None
+        return cls(
+            input=_rate(entry["input_cost_per_token"]),
+            output=_rate(entry.get("output_cost_per_token") or 0),
+            version=version,
+            cached=_optional_rate(entry.get("cache_read_input_token_cost")),
+            cache_write=_optional_rate(entry.get("cache_creation_input_token_cost")),
+            reasoning=_optional_rate(entry.get("output_cost_per_reasoning_token")),
+        )
+
+
+def cost_usd(usage: Usage, price: Price) -> Decimal:
+    """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning."""
+    plain_input = usage.input - usage.cached - usage.cache_write
+    plain_output = usage.output - usage.reasoning
+    return (
+        plain_input * price.input
+        + usage.cached * (price.input if price.cached is None else price.cached)
+        + usage.cache_write * (price.input if price.cache_write is None else price.cache_write)
+        + plain_output * price.output
+        + usage.reasoning * (price.output if price.reasoning is None else price.reasoning)
+    )
+
+
+@dataclass(frozen=True)
+class PriceTable:
+    """Prices by model name, as `provider/model` or `model`."""
+
+    version: str = "none"
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def find(self, provider: str, model: str) -> Price | None:
+        """The price of `model`, or None: an unpriced call has no cost, which is not a cost of nought."""
+        for key in (f"{provider}/{model}", model):
+            if key in self.entries:
+                return Price.from_litellm(self.entries[key], self.version)
+        return None
+
+
+def load_price_table() -> PriceTable:
+    """LiteLLM's table if that package is installed, else an empty one. The version is the file's own digest."""
+    spec = find_spec("litellm")
+    path = Path(spec.origin).with_name(PRICE_FILE) if spec and spec.origin else None
+    if path is None or not path.exists():
+        return PriceTable()
+    content = path.read_bytes()
+    return PriceTable(version="litellm-" + hashlib.sha256(content).hexdigest()[:12], entries=json.loads(content))
+
+
+def _rate(value: Any) -> Decimal:
+    # repr of a float is the shortest text that reads back as it: 7.5e-08 becomes exactly 0.000000075.
+    return Decimal(repr(float(value)))
+
+
+def _optional_rate(value: Any) -> Decimal | None:
+    return None if value is None else _rate(value)

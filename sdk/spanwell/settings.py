@@ -1,0 +1,101 @@
+"""Settings of every process: one frozen class, each field from `SPANWELL_<NAME>` or its default."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from spanwell.errors import ConfigError
+
+PREFIX = "SPANWELL_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the processes listen, where data lives, and how large the queues may grow."""
+
+    data: Path = field(default=Path(".spanwell"), metadata={"help": "Directory that holds everything Spanwell stores."})
+    config: Path | None = field(default=None, metadata={"help": "The spanwell.yaml to read; unset means the demo."})
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"help": "Address every process binds to. Anything but loopback needs SPANWELL_API_TOKEN."},
+    )
+    proxy_port: int = field(default=4000, metadata={"help": "Port of the gateway: base_url is http://HOST:PORT/v1."})
+    collector_port: int = field(default=4318, metadata={"help": "Port of OTLP/HTTP and of the query API."})
+    sql_port: int = field(
+        default=8123, metadata={"help": "Port of the read-only SQL door; ClickHouse clients connect here."}
+    )
+    dashboard_port: int = field(default=8501, metadata={"help": "Port of the dashboard."})
+    clickhouse_dsn: str = field(
+        default="", metadata={"help": "A ClickHouse server to store into; empty means the embedded engine."}
+    )
+    api_token: str = field(default="", metadata={"help": "Bearer token that the collector and the SQL door ask for."})
+    project: str = field(default="default", metadata={"help": "Project that spans belong to when they name none."})
+    spool_max_mb: int = field(
+        default=512, metadata={"help": "Bound of each spool on disk; beyond it senders are told to wait."}
+    )
+    flush_ms: int = field(
+        default=400, metadata={"help": "Longest time a span waits in the collector before it is inserted."}
+    )
+    proxy_workers: int = field(default=1, metadata={"help": "Gateway processes that share one port."})
+    redis_url: str = field(
+        default="", metadata={"help": "Redis for the exact cache, when several hosts share one; empty means SQLite."}
+    )
+    capture_content: bool = field(default=True, metadata={"help": "Store prompts and outputs beside the spans."})
+
+    @property
+    def collector_url(self) -> str:
+        return f"http://{self.host}:{self.collector_port}"
+
+    @property
+    def proxy_url(self) -> str:
+        return f"http://{self.host}:{self.proxy_port}"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read `SPANWELL_*`; an unknown or ill-typed variable raises ConfigError, never passes in silence."""
+        hints = get_type_hints(cls)
+        known = {PREFIX + f.name.upper(): f.name for f in fields(cls)}
+        unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise ConfigError(f"unknown variable {unknown[0]}; known are {', '.join(sorted(known))}")
+        values = {
+            name: _parse(variable, environ[variable], hints[name])
+            for variable, name in known.items()
+            if variable in environ
+        }
+        settings = cls(**values)
+        if not is_loopback(settings.host) and not settings.api_token:
+            raise ConfigError(f"SPANWELL_HOST={settings.host} is reachable from outside: set SPANWELL_API_TOKEN first")
+        return settings
+
+    def environ(self) -> dict[str, str]:
+        """The variables that make `load` return this object again; how the supervisor configures its children."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parse(variable: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() not in {"true", "false", "1", "0"}:
+            raise ConfigError(f"{variable}={text!r}: write true or false")
+        return text.lower() in {"true", "1"}
+    if kind is int:
+        if not text.isascii() or not text.isdigit():
+            raise ConfigError(f"{variable}={text!r}: write a whole number")
+        return int(text)
+    if kind in (Path, Path | None):
+        return Path(text)
+    return text

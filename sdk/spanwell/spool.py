@@ -1,0 +1,147 @@
+"""A queue on disk: records in segment files, so that what was accepted survives the process.
+
+One file is open for appending; `seal` closes it, and only sealed segments are read. A record is its length, the CRC-32
+of its payload, and the payload. A tail torn by a crash is cut off when the directory is opened again. Not thread-safe:
+one owner calls it.
+"""
+
+import os
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spanwell.errors import SpoolFullError
+
+HEADER = struct.Struct("<II")  # length and CRC-32 of the payload
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sealed file. Its id never changes, so an insert repeated after a crash carries the same token."""
+
+    path: Path
+    size_bytes: int
+
+    @property
+    def id(self) -> str:
+        return self.path.stem
+
+    def payloads(self) -> list[bytes]:
+        """Every whole record, oldest first."""
+        return list(_whole_records(self.path.read_bytes()))
+
+
+class Spool:
+    """Segments in `directory`, bounded by `max_bytes`. Opening it recovers what an earlier process left."""
+
+    def __init__(self, directory: Path, *, max_bytes: int) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self.torn_bytes = 0
+        self._file: int | None = None
+        self._path = directory
+        self._open_bytes = 0
+        directory.mkdir(parents=True, exist_ok=True)
+        self._sealed = [segment for path in sorted(directory.glob("*.spool")) if (segment := self._recover(path))]
+        self._sealed_bytes = sum(segment.size_bytes for segment in self._sealed)
+
+    @property
+    def size_bytes(self) -> int:
+        return self._open_bytes + self._sealed_bytes
+
+    @property
+    def open_bytes(self) -> int:
+        """Bytes in the file that is being appended to."""
+        return self._open_bytes
+
+    def append(self, payload: bytes) -> None:
+        """Write one record. It is safe from a crash of the process now, from a power cut only after `sync`.
+
+        Raises SpoolFullError at the bound or on a full disk; the file is then as it was before.
+        """
+        record = HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        if self.size_bytes + len(record) > self.max_bytes:
+            raise SpoolFullError(f"the spool in {self.directory} holds {self.size_bytes} of {self.max_bytes} bytes")
+        file = self._file if self._file is not None else self._begin()
+        try:
+            _write_all(file, record)
+        except OSError as error:
+            os.ftruncate(file, self._open_bytes)
+            os.lseek(file, self._open_bytes, os.SEEK_SET)
+            raise SpoolFullError(f"cannot write to the spool in {self.directory}: {error.strerror}") from error
+        self._open_bytes += len(record)
+
+    def sync(self) -> None:
+        """Put everything appended so far onto the disk itself."""
+        if self._file is not None:
+            os.fsync(self._file)
+
+    def seal(self) -> None:
+        """Close the open file, if it holds anything, and list it among the sealed ones."""
+        if self._file is None:
+            return
+        os.fsync(self._file)
+        os.close(self._file)
+        self._sealed.append(Segment(self._path, self._open_bytes))
+        self._sealed_bytes += self._open_bytes
+        self._file, self._open_bytes = None, 0
+
+    def sealed(self) -> list[Segment]:
+        """Segments waiting to be read, oldest first."""
+        return list(self._sealed)
+
+    def remove(self, segment: Segment) -> None:
+        """Forget a segment whose records are safe elsewhere."""
+        segment.path.unlink(missing_ok=True)
+        self._sealed.remove(segment)
+        self._sealed_bytes -= segment.size_bytes
+
+    def _begin(self) -> int:
+        # Time sorts the names, the random part keeps two processes apart.
+        self._path = self.directory / f"{time.time_ns():020d}-{secrets.token_hex(4)}.spool"
+        try:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            _sync_directory(self.directory)
+        except OSError as error:
+            raise SpoolFullError(f"cannot write to the spool in {self.directory}: {error.strerror}") from error
+        return self._file
+
+    def _recover(self, path: Path) -> Segment | None:
+        data = path.read_bytes()
+        whole = sum(HEADER.size + len(payload) for payload in _whole_records(data))
+        if whole < len(data):
+            self.torn_bytes += len(data) - whole
+            os.truncate(path, whole)
+        if whole == 0:
+            path.unlink()
+            return None
+        return Segment(path, whole)
+
+
+def _whole_records(data: bytes) -> Iterator[bytes]:
+    position = 0
+    while position + HEADER.size <= len(data):
+        length, crc = HEADER.unpack_from(data, position)
+        payload = data[position + HEADER.size : position + HEADER.size + length]
+        if len(payload) < length or zlib.crc32(payload) != crc:
+            return
+        yield payload
+        position += HEADER.size + length
+
+
+def _write_all(file: int, record: bytes) -> None:
+    view = memoryview(record)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
