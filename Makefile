@@ -1,0 +1,67 @@
+# Every command a contributor needs. `make help` lists them; `setup` is what the others call by themselves.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+LITELLM := .venv-litellm/.installed
+VLLM := .vllm/venv/.installed
+VLLM_URL ?= http://127.0.0.1:8001
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test check bench vllm test-vllm lock clean test-tools
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## create .venv from requirements.lock
+
+up: setup  ## start everything; with no configuration, in demo mode
+	@$(BIN)/spanwell up
+
+test: setup test-tools  ## run the tests, installing chromium and redis-server if they are missing
+	$(BIN)/pytest -m "not vllm"
+
+check: setup  ## check format, lint, types and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup $(LITELLM)  ## measure the proxy beside a direct call and beside LiteLLM's proxy
+	@$(BIN)/python -m tests.bench --litellm .venv-litellm/bin/litellm
+
+vllm: $(VLLM)  ## build .vllm/ and start a real vLLM server with a tiny model on 127.0.0.1:8001
+	@deploy/vllm/serve.sh
+
+test-vllm: setup  ## test proxy and collector against the vLLM server at VLLM_URL
+	VLLM_URL=$(VLLM_URL) $(BIN)/pytest -m vllm tests/vllm
+
+lock:  ## pin the dependencies of pyproject.toml, with hashes, into requirements.lock
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet \
+		--generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+	rm -rf .venv-lock
+
+clean:  ## remove the environments and caches; data in .spanwell/ stays
+	rm -rf .venv .venv-litellm .venv-lock .vllm dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Spanwell needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(LITELLM):
+	$(PYTHON) -m venv --clear .venv-litellm
+	.venv-litellm/bin/pip install --quiet 'litellm[proxy]==1.106.2'
+	@touch $@
+
+$(VLLM): deploy/vllm/requirements.txt
+	deploy/vllm/install.sh $(PYTHON)
+	@touch $@
+
+test-tools:
+	@deploy/test-tools.sh chromium redis-server
