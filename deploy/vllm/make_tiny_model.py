@@ -1,0 +1,78 @@
+"""Writes a Llama of 1.3 million random weights with a tokenizer of its own: a model that needs no download.
+
+Its text is noise; its token counts, streams, errors and structured output are vLLM's real ones.
+"""
+
+import argparse
+import random
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + (message['content'] or '') + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+WORDS = (
+    "the a of to and in is it latency cost token request model answer invoice refund user proxy cache hit miss trace "
+    "span error retry budget alert please summarise explain write code python database table query index cluster"
+).split()
+MAX_POSITIONS = 8192
+SEED = 0
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE trained on a few made-up sentences, so that any text at all can be encoded."""
+    chooser = random.Random(SEED)
+    sentences = [" ".join(chooser.choices(WORDS, k=12)) for _ in range(4000)]
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=[BOS, EOS, PAD, *ROLES],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sentences, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, chat_template=CHAT_TEMPLATE
+    )
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """Two layers, 256 wide; the vocabulary is rounded up to the multiple of 64 that the kernels like."""
+    torch.manual_seed(SEED)
+    config = LlamaConfig(
+        vocab_size=-(-len(tokenizer) // 64) * 64,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=MAX_POSITIONS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config).to(torch.bfloat16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where tokenizer, configuration and weights go")
+    folder = parser.parse_args().folder
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(folder)
+    make_model(tokenizer).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
