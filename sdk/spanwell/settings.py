@@ -47,11 +47,19 @@ class Settings:
 
     @property
     def collector_url(self) -> str:
-        return f"http://{self.host}:{self.collector_port}"
+        return _url(self.host, self.collector_port)
 
     @property
     def proxy_url(self) -> str:
-        return f"http://{self.host}:{self.proxy_port}"
+        return _url(self.host, self.proxy_port)
+
+    @property
+    def sql_url(self) -> str:
+        return _url(self.host, self.sql_port)
+
+    @property
+    def dashboard_url(self) -> str:
+        return _url(self.host, self.dashboard_port)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -85,6 +93,10 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _parse(variable: str, text: str, kind: Any) -> Any:

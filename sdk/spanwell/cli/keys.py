@@ -1,0 +1,120 @@
+"""`spanwell keys`: virtual keys of the gateway, through its administration API."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+from spanwell.cli.console import write
+from spanwell.config import load_config
+from spanwell.errors import ConfigError, SpanwellError
+from spanwell.settings import Settings
+
+TIMEOUT_S = 10.0
+COLUMNS = ("id", "name", "team", "budget_usd_per_hour", "spent_usd", "blocked", "created_at")
+
+CREATE = """\
+Make a key and print it. The gateway keeps only its hash: this is the one time it can be read."""
+
+
+def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`spanwell keys create|list|block|delete` and their arguments."""
+    keys = commands.add_parser(
+        "keys",
+        help="Make, list, block and delete the gateway's virtual keys.",
+        description="Manage the gateway's virtual keys, with the master key of the configuration file.",
+    )
+    keys.add_argument("--config", type=Path, metavar="FILE", help="the spanwell.yaml to read (SPANWELL_CONFIG)")
+    keys.add_argument("--data", type=Path, metavar="DIR", help="where everything is stored (SPANWELL_DATA)")
+    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key and print it, once", description=CREATE)
+    create.add_argument("name", help="who uses the key; shown in lists and on spans")
+    create.add_argument("--team", default="", help="team that its calls count for")
+    create.add_argument("--budget-usd-per-hour", metavar="USD", help="what its calls may cost in an hour")
+    create.set_defaults(run=_create)
+    actions.add_parser("list", help="all keys, without the keys themselves").set_defaults(run=_list)
+    for action, text in (("block", "refuse calls with a key"), ("delete", "forget a key")):
+        parser = actions.add_parser(action, help=text)
+        parser.add_argument("id", help="the key's id, as `spanwell keys list` shows it")
+        parser.set_defaults(run=_block if action == "block" else _delete)
+
+
+def _create(options: argparse.Namespace, settings: Settings) -> int:
+    wanted = {"name": options.name, "team": options.team, "budget_usd_per_hour": options.budget_usd_per_hour}
+    made = _ask(settings, "POST", "/admin/keys", {name: value for name, value in wanted.items() if value})
+    write(str(made["key"]))
+    return 0
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
+    for line in table(_ask(settings, "GET", "/admin/keys")["keys"], COLUMNS):
+        write(line)
+    return 0
+
+
+def _block(options: argparse.Namespace, settings: Settings) -> int:
+    _ask(settings, "POST", f"/admin/keys/{quote(options.id, safe='')}/block")
+    write(f"blocked {options.id}")
+    return 0
+
+
+def _delete(options: argparse.Namespace, settings: Settings) -> int:
+    _ask(settings, "DELETE", f"/admin/keys/{quote(options.id, safe='')}")
+    write(f"deleted {options.id}")
+    return 0
+
+
+def find_config(settings: Settings) -> Path | None:
+    """The configuration in force: the one that was named, else the one the demo wrote."""
+    demo = settings.data / "demo" / "spanwell.yaml"
+    return settings.config or (demo if demo.exists() else None)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Lines of a plain table with the columns that some row has."""
+    shown = [column for column in columns if any(row.get(column) not in (None, "") for row in rows)]
+    cells = [
+        shown,
+        *([str(row.get(column) if row.get(column) is not None else "") for column in shown] for row in rows),
+    ]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(shown))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def _ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """The JSON answer of the gateway's administration API. Raises SpanwellError with the gateway's own message."""
+    request = Request(  # noqa: S310 - the address is the operator's own
+        settings.proxy_url + path,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {_master_key(settings)}", "Content-Type": "application/json"},
+        method=method,
+    )
+    try:
+        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")
+    except HTTPError as error:
+        raise SpanwellError(f"the gateway answered {error.code}: {_message(error.read(4096))}") from None
+    except (URLError, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise SpanwellError(f"no gateway at {settings.proxy_url} ({reason}); start it with: spanwell up") from None
+
+
+def _master_key(settings: Settings) -> str:
+    path = find_config(settings)
+    key = load_config(path).general_settings.get("master_key")
+    if not key:
+        raise ConfigError(f"{path or 'no configuration file'}: set general_settings.master_key to manage keys")
+    return str(key)
+
+
+def _message(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")[:200]
+    error = document.get("error", document) if isinstance(document, dict) else document
+    return str(error.get("message", error) if isinstance(error, dict) else error)
