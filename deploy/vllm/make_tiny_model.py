@@ -4,7 +4,6 @@ Its text is noise; its token counts, streams, errors and structured output are v
 """
 
 import argparse
-import random
 from pathlib import Path
 
 import torch
@@ -15,21 +14,24 @@ BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + (message['content'] or '') + eos_token }}{% endfor %}"
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + (message['content'] or '') + eos_token }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-WORDS = (
-    "the a of to and in is it latency cost token request model answer invoice refund user proxy cache hit miss trace "
-    "span error retry budget alert please summarise explain write code python database table query index cluster"
-).split()
+SENTENCES = (
+    "please explain the latency of the request in the trace",
+    "summarise the invoice and refund the user to the budget",
+    "write python code to query the database table and the index",
+    "the model answer is a cache hit and the cost of a token is in the span",
+    "retry the proxy error or alert the cluster",
+)
 MAX_POSITIONS = 8192
 SEED = 0
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE trained on a few made-up sentences, so that any text at all can be encoded."""
-    chooser = random.Random(SEED)
-    sentences = [" ".join(chooser.choices(WORDS, k=12)) for _ in range(4000)]
+    """A byte-level BPE: it knows the words above as one token each, and any other text byte by byte."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -39,7 +41,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sentences, trainer)
+    tokenizer.train_from_iterator(SENTENCES * 100, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, chat_template=CHAT_TEMPLATE
     )
