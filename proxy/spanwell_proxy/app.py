@@ -1,0 +1,124 @@
+"""The worker's ASGI application: calls take the hot lane, everything else goes to FastAPI. The composition root."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+
+from spanwell.settings import Settings
+from spanwell_proxy import metrics
+from spanwell_proxy.admin import create_admin
+from spanwell_proxy.call import Call, Receive, Send, begin_call
+from spanwell_proxy.failures import ApiError
+from spanwell_proxy.gateway import Gateway, group_deployments
+from spanwell_proxy.keys import KeyRing
+from spanwell_proxy.outbox import Outbox, Target
+from spanwell_proxy.replies import reply, reply_error
+from spanwell_proxy.routes import Routes
+from spanwell_proxy.state import open_state
+from spanwell_proxy.steps import authenticate, run
+from spanwell_proxy.telemetry import Telemetry
+from spanwell_proxy.upstream import Client
+from spanwell_proxy.watch import watch_clients
+
+FAREWELL_S = 2.0  # for the last spans, at shutdown
+REFRESH_S = 0.5
+COMPLETIONS = ("/v1/chat/completions", "/chat/completions")
+MODELS = ("/v1/models", "/models")
+
+AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+def create_app(settings: Settings, routes: Routes, worker: int) -> AsgiApp:
+    """The callable uvicorn serves. Everything it needs is opened at its startup and closed at its shutdown."""
+    gateway: Gateway | None = None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        nonlocal gateway
+        async with open_gateway(settings, routes, worker) as gateway:
+            admin.state.gateway = gateway
+            yield
+
+    admin = create_admin(settings.data / "proxy" / "state.db", lifespan)
+
+    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if gateway is not None and scope["type"] == "http":
+            if scope["path"] in COMPLETIONS and scope["method"] == "POST":
+                await answer_call(begin_call(dict(scope["headers"]), receive, send), gateway)
+                return
+            if scope["path"] in MODELS and scope["method"] == "GET":
+                await list_models(begin_call(dict(scope["headers"]), receive, send), gateway)
+                return
+        await admin(scope, receive, send)
+
+    return app
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings, routes: Routes, worker: int) -> AsyncIterator[Gateway]:
+    """Connections, queues and background tasks of one worker."""
+    home = settings.data / "proxy"
+    state = open_state(home / "state.db")
+    target = Target(settings.collector_url + "/v1/traces", settings.api_token)
+    outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
+    gateway = Gateway(
+        routes=routes,
+        groups=group_deployments(routes),
+        client=Client(),
+        keys=KeyRing(state, routes.master_key),
+        telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
+    )
+    jobs = (gateway.telemetry.run(), outbox.send(), watch_clients(gateway), _refresh(gateway))
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield gateway
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await gateway.telemetry.flush()
+        await outbox.close(FAREWELL_S)
+        await gateway.client.close()
+        state.close()
+
+
+async def answer_call(call: Call, gateway: Gateway) -> None:
+    """Run the steps; a call whose client has left ends quietly."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+    gateway.in_flight[call] = task
+    try:
+        await run(call, gateway)
+    except asyncio.CancelledError:
+        if not call.gone:
+            raise
+    finally:
+        del gateway.in_flight[call]
+
+
+async def list_models(call: Call, gateway: Gateway) -> None:
+    """The models this caller may use, in OpenAI's shape."""
+    try:
+        await authenticate(call, gateway)
+    except ApiError as error:
+        await reply_error(call, error)
+        return
+    allowed = call.caller.models if call.caller else ()
+    models = [
+        {"id": name, "object": "model", "created": 0, "owned_by": group[0].provider}
+        for name, group in gateway.routes.deployments.items()
+        if not allowed or name in allowed
+    ]
+    await reply(call, 200, orjson.dumps({"object": "list", "data": models}))
+
+
+async def _refresh(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        gateway.keys.refresh()
+        metrics.IN_FLIGHT.set(len(gateway.in_flight))

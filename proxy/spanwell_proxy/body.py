@@ -1,0 +1,106 @@
+"""The request body: read within a bound, checked, and rewritten for a backend."""
+
+from typing import Any
+
+import orjson
+
+from spanwell.conventions import HEADER_APP, HEADER_PURPOSE, HEADER_SESSION, HEADER_USER
+from spanwell_proxy.call import Call
+from spanwell_proxy.failures import CLIENT_GONE, ApiError
+from spanwell_proxy.routes import Deployment
+
+LONGEST_BODY_BYTES = 32 * 1024 * 1024  # images travel inside
+LONGEST_NAME = 256
+
+# Where a call goes, with which key and through which hooks is configuration: LiteLLM's proxy once took these from
+# the body (CVE-2024-6587), and clients still send them.
+# fmt: off
+FORBIDDEN = frozenset((
+    "api_base", "api_key", "api_type", "api_version", "base_url", "caching", "callbacks", "custom_llm_provider",
+    "deployment_id", "extra_body", "extra_headers", "extra_query", "failure_callback", "fallbacks", "guardrails",
+    "headers", "input_cost_per_token", "litellm_metadata", "litellm_params", "litellm_session_id", "litellm_trace_id",
+    "max_retries", "mock_response", "mock_tool_calls", "model_info", "model_list", "num_retries", "organization",
+    "output_cost_per_token", "proxy_server_request", "request_timeout", "success_callback", "timeout", "user_config",
+    "vertex_credentials", "vertex_location", "vertex_project",
+))
+# fmt: on
+OWN_METADATA = ("app", "user_id", "session_id")
+
+
+async def read_body(call: Call) -> bytes:
+    """The whole body. Raises ApiError 413 at the bound, and when the client leaves before it is whole."""
+    message = await call.receive()
+    body: bytes = message.get("body", b"")
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        if size > LONGEST_BODY_BYTES:
+            break
+        message = await call.receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    if message["type"] == "http.disconnect":
+        raise ApiError(499, CLIENT_GONE, "the client left before its request was whole")
+    if size > LONGEST_BODY_BYTES:
+        raise ApiError(413, "body_too_large", f"the body is larger than {LONGEST_BODY_BYTES} bytes")
+    return b"".join(parts) if len(parts) > 1 else body
+
+
+def parse_body(call: Call) -> None:
+    """Check what the proxy itself relies on, and fill the call in. Backends check the rest. Raises ApiError 400."""
+    try:
+        request = orjson.loads(call.body)
+    except ValueError as error:
+        raise _bad(f"the body is not valid JSON: {error}", None) from error
+    if not isinstance(request, dict):
+        raise _bad("the body must be a JSON object", None)
+    model, messages, options = request.get("model"), request.get("messages"), request.get("stream_options")
+    # Noted before it is judged: a call that is refused is a span too.
+    call.request = request
+    call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
+    call.stream = request.get("stream") is True
+    if not call.model:
+        raise _bad("you must name a model", "model")
+    if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
+        raise _bad("messages must be a list of at least one message", "messages")
+    if not isinstance(request.get("stream") or False, bool):
+        raise _bad("stream must be true or false", "stream")
+    if options is not None and not isinstance(options, dict):
+        raise _bad("stream_options must be an object", "stream_options")
+    call.wants_usage = bool(options and options.get("include_usage"))
+    _name_caller(call, request)
+
+
+def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
+    """What the backend gets: its own name for the model, usage asked for, and nothing that is configuration."""
+    request = {key: value for key, value in call.request.items() if key not in FORBIDDEN}
+    request["model"] = deployment.model
+    if call.stream:
+        request["stream_options"] = {**(request.get("stream_options") or {}), "include_usage": True}
+    metadata = request.get("metadata")
+    if isinstance(metadata, dict):
+        request["metadata"] = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
+    if "metadata" in request and not request["metadata"]:
+        del request["metadata"]
+    return request
+
+
+def _name_caller(call: Call, request: dict[str, Any]) -> None:
+    metadata = request.get("metadata")
+    said = metadata if isinstance(metadata, dict) else {}
+    caller = call.caller
+    call.app = _first(call, HEADER_APP, said.get("app"))
+    call.session = _first(call, HEADER_SESSION, said.get("session_id"))
+    call.user = _first(call, HEADER_USER, request.get("user"), said.get("user_id"), caller.user if caller else "")
+    if caller and caller.operator:
+        call.purpose = _first(call, HEADER_PURPOSE)
+
+
+def _first(call: Call, header: str, *others: Any) -> str:
+    given = call.headers.get(header.encode())
+    if given:
+        return given.decode("utf-8", "replace")[:LONGEST_NAME]
+    return next((value[:LONGEST_NAME] for value in others if isinstance(value, str) and value), "")
+
+
+def _bad(message: str, param: str | None) -> ApiError:
+    return ApiError(400, "invalid_request", message, param=param)

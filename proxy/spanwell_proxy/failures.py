@@ -1,0 +1,55 @@
+"""The one way a call fails: a status and a body in OpenAI's shape, and the word its span carries."""
+
+from typing import Any, Final
+
+import orjson
+
+from spanwell.errors import SpanwellError
+
+CLIENT_GONE: Final = "client_disconnect"
+
+# OpenAI's words for `error.type`; a status that is not here is the gateway's or the backend's own trouble.
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+    504: "timeout_error",
+}
+
+
+class ApiError(SpanwellError):
+    """A call that cannot be answered. `kind` becomes `error.type` on the span; `retryable` means another try may help.
+
+    `body` is an upstream's own error, already in OpenAI's shape and masked: it goes to the client as it is.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        param: str | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+        self.param = param
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.body = body
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(self.body or error_body(self.status, self.kind, self.message, self.param))
+
+
+def error_body(status: int, kind: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """`{"error": {"message", "type", "param", "code"}}`, which every OpenAI client understands."""
+    return {"error": {"message": message, "type": TYPES.get(status, "api_error"), "param": param, "code": kind}}

@@ -1,0 +1,177 @@
+"""Makes OTLP spans of finished calls. Runs behind the request path; texts are masked and shortened here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from spanwell import conventions as c
+from spanwell.masking import mask_secrets
+from spanwell_proxy.call import Call
+
+LONGEST_TEXT = 64 * 1024  # of one string inside a message: images travel as text
+SCOPE = "spanwell.proxy"
+Value = str | int | float | bool | list[str] | None
+
+
+def encode_batch(spans: Iterable[Span], resource: Mapping[str, Value]) -> bytes:
+    """One export request, serialised."""
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    _set_attributes(group.resource.attributes, resource)
+    scope = group.scope_spans.add()
+    scope.scope.name = SCOPE
+    scope.spans.extend(spans)
+    encoded: bytes = request.SerializeToString()
+    return encoded
+
+
+def encode_span(call: Call, *, with_texts: bool) -> Span:
+    """The one span of a call."""
+    span = Span(
+        trace_id=call.trace_id,
+        span_id=call.span_id,
+        parent_span_id=call.parent_id,
+        name=f"chat {call.model}".strip(),
+        kind=Span.SPAN_KIND_CLIENT,
+        start_time_unix_nano=call.started_ns,
+        end_time_unix_nano=call.started_ns + int((call.ended - call.started) * 1e9),
+    )
+    span.status.code = Status.STATUS_CODE_ERROR if is_error(call) else Status.STATUS_CODE_OK
+    _set_attributes(span.attributes, _facts(call))
+    if call.failure:
+        span.status.message = mask_secrets(call.failure.message)
+    if with_texts:
+        _set_attributes(span.attributes, _texts(call))
+    return span
+
+
+def is_error(call: Call) -> bool:
+    """A user who stops a stream that was running well is no error; one who leaves before it began waited in vain."""
+    return call.failure is not None and not (call.gone and call.replied)
+
+
+def _facts(call: Call) -> dict[str, Value]:
+    usage, deployment, caller, failure = call.usage, call.deployment, call.caller, call.failure
+    request, reader = call.request, call.reader
+    facts: dict[str, Value] = {
+        c.OPERATION: "chat",
+        c.REQUEST_MODEL: call.model,
+        c.STREAM: call.stream,
+        c.HTTP_STATUS: call.status or (failure.status if failure else 500),
+        c.REQUEST_ID: call.request_id,
+        c.ATTEMPTS: len(call.tried),
+        c.OVERHEAD_MS: round(call.overhead_s * 1000, 3),
+        c.APP: call.app,
+        c.USER_ID: call.user,
+        c.SESSION_ID: call.session,
+        c.PURPOSE: call.purpose,
+        c.STREAM_END: call.stream_end,
+        c.CACHE: call.cache,
+        c.TEMPERATURE: _number(request.get("temperature")),
+        c.MAX_TOKENS: _count(request.get("max_completion_tokens") or request.get("max_tokens")),
+        c.TIME_TO_FIRST_CHUNK_S: call.ttft_s,
+    }
+    if is_error(call) and failure:
+        facts[c.ERROR_TYPE] = failure.kind
+    if caller:
+        facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
+    if deployment:
+        facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
+        facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.address
+        facts[c.SIMULATED] = deployment.simulated or None
+        facts[c.PRICE_VERSION] = deployment.price.version if deployment.price else ""
+        facts[c.FALLBACK_FROM] = call.model if deployment.model_name != call.model else ""
+    if usage:
+        facts[c.INPUT_TOKENS], facts[c.OUTPUT_TOKENS] = usage.input, usage.output
+        facts[c.CACHE_READ_TOKENS], facts[c.CACHE_WRITE_TOKENS] = usage.cached, usage.cache_write
+        facts[c.REASONING_TOKENS] = usage.reasoning
+        facts[c.USAGE_ESTIMATED] = call.usage_estimated or None
+    if call.cost_usd is not None:
+        facts[c.COST_USD] = format(call.cost_usd, "f")
+    if call.saved_usd is not None:
+        facts[c.SAVED_USD] = format(call.saved_usd, "f")
+    if reader:
+        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = reader.id, reader.model
+    elif call.completion:
+        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = _text(call.completion, "id"), _text(call.completion, "model")
+    facts[c.FINISH_REASONS] = _finish_reasons(call)
+    return facts
+
+
+def _texts(call: Call) -> dict[str, Value]:
+    """What was said, as OpenAI's message lists in JSON."""
+    texts: dict[str, Value] = {}
+    if call.request.get("messages"):
+        texts[c.INPUT_MESSAGES] = _to_text(call.request["messages"], len(call.body))
+    if call.reader and call.reader.choices:
+        messages = [choice.message() for _, choice in sorted(call.reader.choices.items())]
+        texts[c.OUTPUT_MESSAGES] = _to_text(messages, LONGEST_TEXT + 1)
+    elif call.completion:
+        texts[c.OUTPUT_MESSAGES] = _to_text([_said(choice) for choice in _choices(call)], len(call.answer))
+    return texts
+
+
+def _to_text(messages: list[Any], size_bytes: int) -> str:
+    return mask_secrets(orjson.dumps(_shorten(messages) if size_bytes > LONGEST_TEXT else messages).decode())
+
+
+def _shorten(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return f"{value[:LONGEST_TEXT]}… [{len(value) - LONGEST_TEXT} more characters]"
+    if isinstance(value, list):
+        return [_shorten(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _shorten(item) for key, item in value.items()}
+    return value
+
+
+def _said(choice: Mapping[str, Any]) -> Any:
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return {"role": "assistant", "content": None}
+    return {key: value for key, value in message.items() if value is not None or key == "content"}
+
+
+def _finish_reasons(call: Call) -> list[str]:
+    if call.reader:
+        return [choice.finish_reason for choice in call.reader.choices.values() if choice.finish_reason]
+    return [reason for choice in _choices(call) if isinstance(reason := choice.get("finish_reason"), str)]
+
+
+def _choices(call: Call) -> list[dict[str, Any]]:
+    return [choice for choice in call.completion["choices"] if isinstance(choice, dict)] if call.completion else []
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def _set_attributes(attributes: Any, facts: Mapping[str, Value]) -> None:
+    for key, value in facts.items():
+        # What is not known is left out; a nought and a false are known.
+        if value is None or value == "" or value == []:
+            continue
+        field = attributes.add(key=key).value
+        if isinstance(value, str):
+            field.string_value = value
+        elif isinstance(value, bool):
+            field.bool_value = value
+        elif isinstance(value, int):
+            field.int_value = value
+        elif isinstance(value, float):
+            field.double_value = value
+        else:
+            for item in value:
+                field.array_value.values.add(string_value=item)

@@ -1,0 +1,117 @@
+"""One attempt at one backend: send, relay what comes, note what it used. Everything that goes wrong is an ApiError."""
+
+import asyncio
+import time
+
+import orjson
+
+from spanwell.pricing import cost_usd
+from spanwell_proxy.body import rewrite
+from spanwell_proxy.call import Call
+from spanwell_proxy.failures import ApiError
+from spanwell_proxy.replies import EVENT_STREAM, as_stream, begin_stream, reply, send_part
+from spanwell_proxy.routes import Deployment
+from spanwell_proxy.stream import BrokenStreamError, StreamReader
+from spanwell_proxy.upstream import Answer, Client, read_failure, request_headers
+from spanwell_proxy.usage import estimate_usage, read_usage
+
+
+async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
+    """Get an answer from `deployment` to the client, whole. Raises ApiError, retryable as long as nothing was sent."""
+    call.reader, began = None, time.perf_counter()
+    body = orjson.dumps(rewrite(call, deployment))
+    try:
+        async with asyncio.timeout(deployment.first_byte_timeout_s if call.stream else deployment.timeout_s) as limit:
+            answer = await client.post(deployment, request_headers(call, deployment), body)
+            try:
+                await _relay(call, deployment, answer, began, limit)
+            finally:
+                answer.close()
+    except TimeoutError as error:
+        raise _failed(call, 504, "upstream_timeout", "did not answer in time", deployment) from error
+    except OSError as error:
+        told = "broke the connection" if call.replied else "cannot be reached"
+        raise _failed(call, 502, "upstream_unreachable", told, deployment) from error
+    except BrokenStreamError as error:
+        raise _failed(call, 502, "upstream_broken_stream", f"failed: {error}", deployment) from error
+    finally:
+        if not call.replied:
+            call.waited_s += time.perf_counter() - began
+
+
+async def _relay(call: Call, deployment: Deployment, answer: Answer, began: float, limit: asyncio.Timeout) -> None:
+    if not 200 <= answer.status < 300:
+        raise read_failure(deployment, answer.status, answer.header("Retry-After"), await answer.read())
+    if call.stream and answer.header("Content-Type").startswith("text/event-stream"):
+        await _relay_stream(call, deployment, answer, began, limit)
+        return
+    body = await answer.read()
+    call.waited_s += time.perf_counter() - began
+    call.completion, call.answer = _read_completion(body), body
+    account(call, deployment)
+    if call.stream:
+        # A backend that cannot stream answers whole; the client gets the events it asked for.
+        call.ttft_s = time.perf_counter() - call.started
+        await reply(call, 200, as_stream(call.completion, with_usage=call.wants_usage), EVENT_STREAM)
+        call.stream_end = "done"
+    else:
+        await reply(call, 200, body)
+
+
+async def _relay_stream(
+    call: Call, deployment: Deployment, answer: Answer, began: float, limit: asyncio.Timeout
+) -> None:
+    reader = call.reader = StreamReader(hide_usage=not call.wants_usage)
+    while data := await answer.read_some():
+        part = reader.feed(data)
+        if not call.replied and part:
+            limit.reschedule(limit_end(limit, deployment))
+            call.waited_s += time.perf_counter() - began
+            await begin_stream(call)
+        if call.ttft_s is None and reader.content_chunks:
+            call.ttft_s = time.perf_counter() - call.started
+        if reader.done:
+            break
+        if part:
+            await send_part(call, part)
+    if not reader.complete:
+        raise BrokenStreamError("the stream ended before the answer did")
+    call.stream_end = "done"
+    account(call, deployment)
+    await send_part(call, part if reader.done else b"", last=True)
+    while reader.done and await answer.read_some():
+        pass  # the connection can be used again once the body's end was read
+
+
+def limit_end(limit: asyncio.Timeout, deployment: Deployment) -> float:
+    """The first byte has come in time: from now on the limit of the whole answer holds, in seconds of the loop."""
+    return (limit.when() or 0.0) + deployment.timeout_s - deployment.first_byte_timeout_s
+
+
+def account(call: Call, deployment: Deployment) -> None:
+    """Tokens as the backend reported them, else guessed and marked so; and what they cost."""
+    reader, completion = call.reader, call.completion
+    reported = completion.get("usage") if completion else None
+    if reader and reader.usage:
+        call.usage = reader.usage
+    elif isinstance(reported, dict):
+        call.usage = read_usage(reported)
+    else:
+        chunks = reader.content_chunks if reader else 0
+        call.usage, call.usage_estimated = estimate_usage(len(call.body), chunks, len(call.answer)), True
+    if deployment.price:
+        call.cost_usd = cost_usd(call.usage, deployment.price)
+
+
+def _read_completion(body: bytes) -> dict[str, object]:
+    try:
+        completion = orjson.loads(body)
+    except ValueError as error:
+        raise BrokenStreamError("the answer is not valid JSON") from error
+    if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):
+        raise BrokenStreamError("the answer is no chat completion")
+    return completion
+
+
+def _failed(call: Call, status: int, kind: str, told: str, deployment: Deployment) -> ApiError:
+    return ApiError(status, kind, f"the backend of {deployment.model_name!r} {told}", retryable=not call.replied)

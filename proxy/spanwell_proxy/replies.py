@@ -1,0 +1,80 @@
+"""What goes back to the client: headers, a completion, a stream, an error. Nothing else sends."""
+
+import time
+from typing import Any
+
+import orjson
+
+from spanwell_proxy.call import Call
+from spanwell_proxy.failures import ApiError, error_body
+from spanwell_proxy.stream import DONE
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+
+async def reply(call: Call, status: int, body: bytes, content_type: bytes = JSON, *extra: tuple[bytes, bytes]) -> None:
+    """One whole answer."""
+    headers = [*_headers(call, content_type), (b"content-length", b"%d" % len(body)), *extra]
+    if call.cost_usd is not None:
+        headers.append((b"x-spanwell-cost-usd", format(call.cost_usd, "f").encode()))
+    call.status, call.replied, call.answered = status, True, True
+    await call.send({"type": "http.response.start", "status": status, "headers": headers})
+    await call.send({"type": "http.response.body", "body": body})
+    call.ended = time.perf_counter()
+
+
+async def reply_error(call: Call, error: ApiError) -> None:
+    """OpenAI's error shape; inside a stream that has begun, an event, after which the stream ends."""
+    if call.replied:
+        event = b"data: " + orjson.dumps(error_body(error.status, error.kind, error.message)) + b"\n\n"
+        await send_part(call, event, last=True)
+        return
+    retry_after = [] if error.retry_after_s is None else [(b"retry-after", b"%d" % (error.retry_after_s + 0.999))]
+    await reply(call, error.status, error.to_json(), JSON, *retry_after)
+
+
+async def begin_stream(call: Call) -> None:
+    call.status, call.replied = 200, True
+    headers = [*_headers(call, EVENT_STREAM), (b"cache-control", b"no-cache")]
+    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def send_part(call: Call, data: bytes, *, last: bool = False) -> None:
+    """One piece of a stream that has begun."""
+    call.answered = last
+    await call.send({"type": "http.response.body", "body": data, "more_body": not last})
+    if last:
+        call.ended = time.perf_counter()
+
+
+def as_stream(completion: dict[str, Any], *, with_usage: bool) -> bytes:
+    """A whole completion as the events of a stream."""
+    head = {key: completion.get(key) for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    chunks: list[dict[str, Any]] = []
+    for choice in completion["choices"]:
+        message = {key: value for key, value in (choice.get("message") or {}).items() if value is not None}
+        if "tool_calls" in message:
+            message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]
+        place = {"index": choice.get("index", 0), "logprobs": None}
+        role = {"role": message.pop("role", "assistant"), "content": ""}
+        chunks.append(head | {"choices": [place | {"delta": role, "finish_reason": None}]})
+        chunks.append(head | {"choices": [place | {"delta": message, "finish_reason": None}]})
+        finish = {"delta": {}, "finish_reason": choice.get("finish_reason")}
+        chunks.append(head | {"choices": [place | finish]})
+    if with_usage and completion.get("usage"):
+        chunks.append(head | {"choices": [], "usage": completion["usage"]})
+    return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + DONE
+
+
+def _headers(call: Call, content_type: bytes) -> list[tuple[bytes, bytes]]:
+    call.overhead_s = time.perf_counter() - call.started - call.waited_s
+    headers = [
+        (b"content-type", content_type),
+        (b"x-request-id", call.request_id.encode()),
+        (b"traceparent", call.traceparent),
+        (b"x-spanwell-overhead-ms", b"%.3f" % (call.overhead_s * 1000)),
+    ]
+    if call.cache:
+        headers.append((b"x-spanwell-cache", call.cache.encode()))
+    return headers

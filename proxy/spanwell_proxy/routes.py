@@ -1,0 +1,189 @@
+"""Reads `model_list` and the settings of LiteLLM's format. Routes come from here and from nowhere else."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from spanwell.config import Config
+from spanwell.errors import ConfigError
+from spanwell.pricing import Price, PriceTable
+from spanwell_proxy.providers import OPENAI_DIALECT, TRANSLATED_NAMES, split_model
+
+DEFAULT_TIMEOUT_S = 600.0  # OpenAI's clients wait as long
+DEFAULT_RETRIES = 2
+
+PRICE_KEYS = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+    "output_cost_per_reasoning_token",
+)
+PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout", *PRICE_KEYS)
+MODEL_INFO = ("id", "simulated", *PRICE_KEYS)
+ROUTER_SETTINGS = ("num_retries", "fallbacks", "timeout", "stream_timeout")
+GENERAL_SETTINGS = ("master_key",)
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """One backend that answers for a model name. `params` are LiteLLM's, for the lane that translates."""
+
+    id: str
+    model_name: str
+    provider: str
+    model: str
+    api_base: str
+    api_key: str = field(repr=False)
+    weight: float
+    timeout_s: float
+    first_byte_timeout_s: float
+    price: Price | None
+    simulated: bool
+    translated: bool
+    params: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, as the span names them."""
+        parts = urlsplit(self.api_base)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Every model name with its deployments, and what to try when all of them fail."""
+
+    deployments: Mapping[str, tuple[Deployment, ...]]
+    fallbacks: Mapping[str, tuple[str, ...]]
+    num_retries: int
+    master_key: str = field(repr=False)
+    ignored: tuple[str, ...]  # keys of the file that mean nothing here, to be named in the log
+
+    @property
+    def translated(self) -> bool:
+        """Whether any deployment needs the LiteLLM lane."""
+        return any(deployment.translated for group in self.deployments.values() for deployment in group)
+
+
+def read_routes(config: Config, prices: PriceTable) -> Routes:
+    """Raises ConfigError naming the key and what is allowed."""
+    settings = config.router_settings
+    groups: dict[str, list[Deployment]] = {}
+    for index, entry in enumerate(config.model_list):
+        deployment = _read_deployment(entry, f"{config.source}: model_list[{index}]", settings, prices, groups)
+        groups.setdefault(deployment.model_name, []).append(deployment)
+    return Routes(
+        deployments={name: tuple(group) for name, group in groups.items()},
+        fallbacks=_read_fallbacks(settings.get("fallbacks") or [], set(groups), f"{config.source}: router_settings"),
+        num_retries=int(_number(settings, "num_retries", DEFAULT_RETRIES, f"{config.source}: router_settings")),
+        master_key=_text(config.general_settings, "master_key", f"{config.source}: general_settings"),
+        ignored=tuple(_ignored_keys(config)),
+    )
+
+
+def _read_deployment(
+    entry: Any, where: str, settings: Mapping[str, Any], prices: PriceTable, groups: Mapping[str, list[Deployment]]
+) -> Deployment:
+    params, info = _mapping(entry, "litellm_params", where), _mapping(entry, "model_info", where)
+    name = _text(entry, "model_name", where)
+    if not name or "*" in name:
+        raise ConfigError(f"{where}.model_name: write the name clients ask for; wildcards are not supported")
+    prefix, model = split_model(_text(params, "model", f"{where}.litellm_params"))
+    if not model:
+        raise ConfigError(f"{where}.litellm_params.model: write provider/model, for example hosted_vllm/my-model")
+    prefix = prefix or ("openai" if params.get("api_base") else "")
+    timeout_s = _number(params, "timeout", _number(settings, "timeout", DEFAULT_TIMEOUT_S, where), where)
+    return Deployment(
+        id=str(info.get("id") or f"{name}-{len(groups.get(name, ()))}"),
+        model_name=name,
+        provider=OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else TRANSLATED_NAMES.get(prefix, prefix),
+        model=model,
+        api_base=_api_base(params, prefix, where),
+        api_key=_text(params, "api_key", f"{where}.litellm_params"),
+        weight=_number(params, "weight", 1.0, where),
+        timeout_s=timeout_s,
+        first_byte_timeout_s=_number(
+            params, "stream_timeout", _number(settings, "stream_timeout", timeout_s, where), where
+        ),
+        price=_price({**params, **info}, prefix, model, prices),
+        simulated=info.get("simulated") is True,
+        translated=prefix not in OPENAI_DIALECT,
+        params={key: value for key, value in params.items() if key not in ("weight", "timeout", "stream_timeout")},
+    )
+
+
+def _api_base(params: Mapping[str, Any], prefix: str, where: str) -> str:
+    given = _text(params, "api_base", f"{where}.litellm_params")
+    if prefix not in OPENAI_DIALECT:
+        return given
+    base = given or OPENAI_DIALECT[prefix].api_base
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"{where}.litellm_params.api_base: write a URL such as http://127.0.0.1:8000/v1")
+    return base.rstrip("/")
+
+
+def _price(entry: Mapping[str, Any], prefix: str, model: str, prices: PriceTable) -> Price | None:
+    own = {key: entry[key] for key in PRICE_KEYS if entry.get(key) is not None}
+    if "input_cost_per_token" not in own:
+        return prices.find(prefix, model)
+    digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:12]
+    return Price.from_litellm(own, f"config-{digest}")
+
+
+def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple[str, ...]]:
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        raise ConfigError(f'{where}.fallbacks: write a list such as [{{"a": ["b"]}}]')
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    for item in listed:
+        for name, others in item.items():
+            unknown = [model for model in (name, *others) if model not in known]
+            if unknown:
+                raise ConfigError(f"{where}.fallbacks: {unknown[0]!r} is no model_name of model_list")
+            fallbacks[name] = tuple(others)
+    return fallbacks
+
+
+def _ignored_keys(config: Config) -> Iterator[str]:
+    for index, entry in enumerate(config.model_list):
+        translated = split_model(str(entry["litellm_params"]["model"]))[0] not in OPENAI_DIALECT
+        params = () if translated else entry["litellm_params"]
+        yield from (f"model_list[{index}].litellm_params.{key}" for key in params if key not in PARAMS)
+        yield from (
+            f"model_list[{index}].model_info.{key}" for key in entry.get("model_info") or () if key not in MODEL_INFO
+        )
+        yield from (
+            f"model_list[{index}].{key}" for key in entry if key not in ("model_name", "litellm_params", "model_info")
+        )
+    yield from (f"router_settings.{key}" for key in config.router_settings if key not in ROUTER_SETTINGS)
+    yield from (f"general_settings.{key}" for key in config.general_settings if key not in GENERAL_SETTINGS)
+    yield from (f"litellm_settings.{key}" for key in config.litellm_settings)
+
+
+def _mapping(entry: Any, key: str, where: str) -> Mapping[str, Any]:
+    value = entry.get(key) or {} if isinstance(entry, dict) else None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}.{key}: must be a mapping")
+    return value
+
+
+def _text(section: Mapping[str, Any], key: str, where: str) -> str:
+    value = section.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}.{key}: write text")
+    return value
+
+
+def _number(section: Mapping[str, Any], key: str, default: float, where: str) -> float:
+    value = section.get(key, default)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ConfigError(f"{where}.{key}: write a number that is not negative")
+    return float(value)

@@ -1,0 +1,73 @@
+"""The proxy's SQLite file: its schema, and how to open it. Workers share it; every write is a short transaction."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,  -- SHA-256 of the key: the key itself is shown once and kept nowhere
+    name TEXT NOT NULL,
+    team TEXT NOT NULL,
+    user TEXT NOT NULL,
+    models TEXT NOT NULL,  -- JSON list; empty means any
+    budgets TEXT NOT NULL,  -- JSON list of {period, limit_pusd}
+    metadata TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    blocked INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS key_changes (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    number INTEGER NOT NULL  -- counts up, so that workers notice
+) STRICT;
+INSERT OR IGNORE INTO key_changes VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS spending (
+    key_id TEXT NOT NULL,
+    period TEXT NOT NULL,
+    window INTEGER NOT NULL,  -- seconds since 1970 at which it began
+    spent_pusd INTEGER NOT NULL,
+    PRIMARY KEY (key_id, period, window)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reservations (
+    id TEXT PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    amount_pusd INTEGER NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS reservations_by_key ON reservations (key_id, expires_at, amount_pusd);
+CREATE TABLE IF NOT EXISTS cache (
+    key BLOB PRIMARY KEY,
+    answer BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    stored_at REAL NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS cache_by_age ON cache (stored_at, size_bytes);
+"""
+BUSY_S = 5.0
+
+
+def open_state(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode, to be used by one thread at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    state = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    state.execute("PRAGMA journal_mode = WAL")
+    state.execute("PRAGMA synchronous = NORMAL")
+    state.executescript(SCHEMA)
+    return state
+
+
+@contextmanager
+def transaction(state: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock from the first statement, so that what is read inside is still true when it is acted on."""
+    state.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        state.execute("ROLLBACK")
+        raise
+    state.execute("COMMIT")

@@ -1,0 +1,120 @@
+"""The life of a call, as a list read from top to bottom. Adding a feature adds a step.
+
+A step fills the call in, or raises ApiError; the first one that answers the client ends the list. `settle` runs for
+every call, whatever happened.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from spanwell_proxy.body import parse_body, read_body
+from spanwell_proxy.call import Call
+from spanwell_proxy.failures import CLIENT_GONE, ApiError
+from spanwell_proxy.gateway import Gateway
+from spanwell_proxy.relay import account, attempt
+from spanwell_proxy.replies import reply_error
+from spanwell_proxy.routes import Deployment
+from spanwell_proxy.routing import Health, backoff_s, pick
+
+Step = Callable[[Call, Gateway], Awaitable[None]]
+
+
+async def authenticate(call: Call, gateway: Gateway) -> None:
+    """Who calls? Raises ApiError 401."""
+    call.caller = gateway.keys.find(call.headers, call.started_ns / 1e9)
+
+
+async def read(call: Call, gateway: Gateway) -> None:
+    """What is asked for, and may this caller ask for it? Raises ApiError 400, 403, 404, 413."""
+    call.body = await read_body(call)
+    parse_body(call)
+    if call.model not in gateway.groups:
+        raise ApiError(404, "model_not_found", f"the model {call.model!r} does not exist", param="model")
+    if call.caller and call.caller.models and call.model not in call.caller.models:
+        raise ApiError(403, "model_not_allowed", f"this key may not use the model {call.model!r}", param="model")
+
+
+async def call_upstream(call: Call, gateway: Gateway) -> None:
+    """Try the deployments of the model, then those of its fallbacks, until one answers. Raises the last ApiError."""
+    failure: ApiError | None = None
+    for model in (call.model, *gateway.routes.fallbacks.get(call.model, ())):
+        failure = await _try_model(call, gateway, model)
+        if failure is None:
+            return
+        if not failure.retryable:
+            break
+    if failure:
+        raise failure
+
+
+async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | None:
+    group, tried = gateway.groups[model], len(call.tried)
+    for retry in range(gateway.routes.num_retries + 1):
+        deployment = pick(group, call.tried[tried:], time.monotonic(), call.span_id[retry % 8] / 256)
+        call.tried.append(deployment.id)
+        call.deployment = deployment
+        failure = await _try_deployment(call, gateway, deployment, _health(group, deployment))
+        if failure is None or not failure.retryable or retry == gateway.routes.num_retries:
+            return failure
+        if len(set(call.tried[tried:])) < len(group):
+            continue  # another deployment is at hand: no need to wait for this one
+        pause_s = backoff_s(retry, failure.retry_after_s, call.span_id[-1 - retry % 8] / 256)
+        if pause_s is None:
+            return failure
+        call.waited_s += pause_s
+        await asyncio.sleep(pause_s)
+    return None
+
+
+async def _try_deployment(call: Call, gateway: Gateway, deployment: Deployment, health: Health) -> ApiError | None:
+    try:
+        await attempt(call, deployment, gateway.client)
+    except ApiError as failure:
+        if failure.status == 429 or failure.status >= 500:
+            health.fail(time.monotonic(), failure.retry_after_s)
+        return failure
+    health.succeed()
+    return None
+
+
+def _health(group: tuple[tuple[Deployment, Health], ...], deployment: Deployment) -> Health:
+    return next(health for member, health in group if member is deployment)
+
+
+async def settle(call: Call, gateway: Gateway) -> None:
+    """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
+    if call.failure and call.reader and call.reader.choices and call.deployment:
+        account(call, call.deployment)
+    call.ended = call.ended or time.perf_counter()
+    if call.caller:
+        gateway.telemetry.put(call)
+
+
+STEPS: tuple[Step, ...] = (authenticate, read, call_upstream)
+
+
+async def run(call: Call, gateway: Gateway) -> None:
+    """Take a call through the steps. It ends as exactly one answer and, once it was authenticated, one span."""
+    try:
+        for step in STEPS:
+            await step(call, gateway)
+            if call.answered:
+                break
+    except ApiError as failure:
+        call.failure = failure
+        call.stream_end = "upstream_error" if call.replied else ""
+        await reply_error(call, failure)
+    except asyncio.CancelledError:
+        _note_departure(call)
+        if not call.gone:
+            raise
+    finally:
+        call.answered = True
+        await settle(call, gateway)
+
+
+def _note_departure(call: Call) -> None:
+    call.stream_end = "client_disconnect" if call.replied else ""
+    told = "the client left before the answer was whole" if call.gone else "the proxy was shut down"
+    call.failure = ApiError(499, CLIENT_GONE if call.gone else "shutdown", told)

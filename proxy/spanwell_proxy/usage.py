@@ -1,0 +1,35 @@
+"""Reads the tokens a backend reports. Numbers come from outside: anything that is no count is nought."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spanwell.pricing import Usage
+
+
+def read_usage(reported: Mapping[str, Any]) -> Usage:
+    """OpenAI's `usage` object: prompt_tokens includes the cached ones, completion_tokens includes reasoning."""
+    prompt = reported.get("prompt_tokens_details") or {}
+    completion = reported.get("completion_tokens_details") or {}
+    sent, received = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
+    cached = min(_detail(prompt, "cached_tokens"), sent)
+    written = _detail(prompt, "cache_creation_tokens") or _count(reported.get("cache_creation_input_tokens"))
+    return Usage(
+        input=sent,
+        output=received,
+        cached=cached,
+        cache_write=min(written or _detail(prompt, "created_cache_tokens"), sent - cached),
+        reasoning=min(_detail(completion, "reasoning_tokens"), received),
+    )
+
+
+def estimate_usage(sent_bytes: int, chunks: int, received_bytes: int) -> Usage:
+    """A guess for a backend that reports nothing: four bytes a token, or one chunk a token where it streamed."""
+    return Usage(input=max(1, sent_bytes // 4), output=chunks or received_bytes // 4)
+
+
+def _detail(details: Any, key: str) -> int:
+    return _count(details.get(key)) if isinstance(details, dict) else 0
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

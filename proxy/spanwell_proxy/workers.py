@@ -1,0 +1,101 @@
+"""The processes that serve: one in this process, or several on one port, started again when one dies."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from spanwell.errors import ConfigError
+from spanwell.settings import Settings
+from spanwell_proxy.app import create_app
+from spanwell_proxy.routes import Routes
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+GRACE_S = 10  # for calls that are under way at shutdown
+RESTART_PAUSE_S = 1.0
+POLL_S = 0.2
+
+
+def run_workers(settings: Settings, routes: Routes) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    if settings.proxy_workers <= 1:
+        return run_worker(settings, routes, 0)
+    reservation = bind(settings, shared=False)
+    reservation.close()  # it was free: from here on the workers share it
+    return _supervise(settings.proxy_workers)
+
+
+def run_worker(settings: Settings, routes: Routes, number: int) -> int:
+    """Serve in this process."""
+    listener = bind(settings, shared=settings.proxy_workers > 1)
+    config = uvicorn.Config(
+        create_app(settings, routes, number),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        uvloop.run(server.serve(sockets=[listener]))
+    return 0 if server.started else 1
+
+
+def bind(settings: Settings, *, shared: bool) -> socket.socket:
+    """A listening socket's beginning. Raises ConfigError where the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((settings.host, settings.proxy_port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"SPANWELL_PROXY_PORT={settings.proxy_port}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _supervise(count: int) -> int:
+    stopping = False
+
+    def stop(_: int, __: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    workers = [_start(number) for number in range(count)]
+    while not stopping:
+        time.sleep(POLL_S)
+        for number, worker in enumerate(workers):
+            if worker.poll() is not None and not stopping:
+                logger.error("worker %d ended with status %d; starting it again", number, worker.returncode)
+                time.sleep(RESTART_PAUSE_S)
+                workers[number] = _start(number)
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.wait()
+    return 0
+
+
+def _start(number: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "spanwell_proxy", "--worker", str(number)], env=os.environ)
