@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from spanwell.cli.console import paint, say, write
 from spanwell.config import load_config
+from spanwell.demo.config import write_demo_config
 from spanwell.errors import ConfigError
 from spanwell.health import free_port, get_status, is_port_free
 from spanwell.settings import PREFIX, Settings
@@ -92,7 +92,7 @@ def make_plan(settings: Settings, environ: dict[str, str]) -> Plan:
         settings = replace(settings, config=settings.config.absolute())
         return Plan(settings, _services(settings, environ), "<a key made by: spanwell keys create NAME>", is_demo=False)
     port = free_port("127.0.0.1")
-    demo = import_module("spanwell.demo.config").write_demo_config(settings, port)
+    demo = write_demo_config(settings, port)
     settings = replace(settings, config=demo.path)
     services = [*_services(settings, environ), _demo_service(settings, environ, port)]
     return Plan(settings, services, demo.api_key, is_demo=True)
