@@ -11,6 +11,7 @@ from spanwell.demo.tokens import message_text
 from spanwell.demo.topics import CODE, FAQ, FAQ_ANSWERS, RECALL, SUPPORT, Topic
 
 WORD = re.compile(r"[a-z]+")
+PASSAGE = re.compile(r"^\[(?P<name>[^\]]+)\] (?P<text>.+)$", re.MULTILINE)
 SENTENCE = re.compile(r"[^.!?]+[.!?]")
 
 OPENINGS = (
@@ -59,6 +60,8 @@ def compose_answer(profile: ModelProfile, messages: Sequence[Mapping[str, Any]],
         return " ".join([random.choice(OPENINGS), *random.sample(VAGUE, k=random.randint(4, 5))])
     if question in FAQ:
         return FAQ_ANSWERS[FAQ.index(question)]
+    if question.startswith("Context:"):
+        return _quote_context(question)
     if len(question) > 400:
         return _summarize(question)
     return _answer_topic(find_topic(question), random)
@@ -89,6 +92,16 @@ def _answer_topic(topic: Topic | None, random: Random) -> str:
 def _report_result(result: str, random: Random) -> str:
     plain = re.sub(r"[{}\"\[\]]", "", result).replace("_", " ").strip()
     return f"{random.choice(OPENINGS)} The system says: {plain[:300]}. {random.choice(CLOSINGS)}"
+
+
+def _quote_context(question: str) -> str:
+    """Two sentences of the first passage, and its name."""
+    first = PASSAGE.search(question)
+    if first is None:
+        return UNKNOWN[0]
+    return (
+        " ".join(sentence.strip() for sentence in SENTENCE.findall(first["text"])[:2]) + f" (source: {first['name']})"
+    )
 
 
 def _summarize(document: str) -> str:

@@ -12,11 +12,12 @@ import yaml
 
 from spanwell.config import Config, load_config
 from spanwell.demo.planted import BURST_APP, SHIFTED_APP, SLOW_SHARE
-from spanwell.demo.profiles import FLAKY, JUDGE, PER_MILLION, QWEN, SLOW, STEADY, ModelProfile
+from spanwell.demo.profiles import FLAKY, JUDGE, QWEN, SLOW, STEADY, ModelProfile
 from spanwell.settings import Settings
 
 DEMO_KEY: Final = "sk-spanwell-demo"
 INTERNS_KEY: Final = "sk-spanwell-demo-interns"
+DEMO_TEAM: Final = "shop"
 INTERNS_TEAM: Final = "interns"
 INTERNS_BUDGET_USD: Final = "0.03"  # an hour: some thirty calls, then status 429
 RECEIVER: Final = "oncall"
@@ -28,6 +29,7 @@ HEADER = (
 RUBRIC: Final[Mapping[str, Any]] = {
     "name": "helpfulness",
     "question": "Does the answer help the user with what they asked?",
+    "pass": "pass",
     "labels": {
         "pass": "It addresses the question and names at least one concrete fact or step.",
         "fail": "It stays general, apologises without a way forward, or answers something else.",
@@ -106,8 +108,8 @@ def _slow_rule() -> dict[str, Any]:
         "by": "model",
         "window_minutes": 5,
         "op": ">",
-        "threshold": 1800,
-        "recover": 1500,
+        "threshold": 1500,
+        "recover": 1200,
         "for_seconds": 15,
         "min_requests": 10,
         "severity": "page",
@@ -139,13 +141,7 @@ def _deployment(group: str, model: ModelProfile, api_base: str, weight: float = 
     return {
         "model_name": group,
         "litellm_params": {"model": f"hosted_vllm/{model.name}", "api_base": api_base, "weight": weight},
-        "model_info": {
-            "id": f"{group}/{model.name}",
-            "simulated": True,
-            "input_cost_per_token": float(model.input_price / PER_MILLION),
-            "output_cost_per_token": float(model.output_price / PER_MILLION),
-            "cache_read_input_token_cost": float(model.cached_price / PER_MILLION),
-        },
+        "model_info": {"id": f"{group}/{model.name}", "simulated": True, **model.rates},
     }
 
 

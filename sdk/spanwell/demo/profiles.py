@@ -1,5 +1,7 @@
 """The simulated models: how fast each is, what it costs, how it fails. Simulator, config and history share them."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -14,6 +16,7 @@ from spanwell.demo.planted import (
     SLOW_TTFT_FACTOR,
     STEADY_MODEL,
 )
+from spanwell.pricing import Price
 
 PER_MILLION = Decimal(1_000_000)
 
@@ -35,8 +38,21 @@ class ModelProfile:
     kv_cache_tokens: int = 65_536
 
     @property
-    def cached_price(self) -> Decimal:
-        return self.input_price / 4
+    def rates(self) -> dict[str, float]:
+        """Its prices a token, in LiteLLM's names, as the configuration states them."""
+        return {
+            "input_cost_per_token": float(self.input_price / PER_MILLION),
+            "output_cost_per_token": float(self.output_price / PER_MILLION),
+            "cache_read_input_token_cost": float(self.input_price / 4 / PER_MILLION),
+        }
+
+
+def price_of(model: ModelProfile) -> Price:
+    """The price that the proxy reads out of the same rates, under the same version."""
+    digest = hashlib.sha256(json.dumps(model.rates, sort_keys=True).encode()).hexdigest()[:12]
+    price = Price.from_litellm(model.rates, f"config-{digest}")
+    assert price is not None
+    return price
 
 
 class Timing(NamedTuple):

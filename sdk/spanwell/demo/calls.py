@@ -1,0 +1,136 @@
+"""One LLM call of the history as the span the proxy would have written for it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from spanwell import conventions as c
+from spanwell.demo.config import DEMO_TEAM
+from spanwell.demo.drafts import Draft
+from spanwell.demo.otlp import CLIENT, ERROR, OK, Span, Value
+from spanwell.demo.profiles import ModelProfile, price_of
+from spanwell.demo.sessions import Message, Session
+from spanwell.pricing import Usage, cost_usd
+
+PROVIDER = "hosted_vllm"
+FALLBACK_GROUP = "llama-8b"
+OVERHEAD_MS = 0.4
+MILLISECOND_NS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What the client was told instead of an answer."""
+
+    status: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastCall:
+    """One call and how it went. `draft` is None for a failure; a cache hit has the draft that was stored."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes = b""
+    session: Session
+    messages: Sequence[Message]
+    model: ModelProfile  # that answered, or failed last
+    start_ns: int
+    duration_ms: float
+    ttft_ms: float | None
+    usage: Usage
+    draft: Draft | None
+    cache: c.CacheVerdict = "miss"
+    attempts: int = 1
+    fallback_from: str = ""
+    failure: Failure | None = None
+
+    @property
+    def end_ns(self) -> int:
+        return self.start_ns + int(self.duration_ms * MILLISECOND_NS)
+
+
+def answer_message(draft: Draft) -> Message:
+    """The assistant's message, as it is stored and as it goes into the next turn."""
+    if draft.tool_call is None:
+        return {"role": "assistant", "content": draft.text}
+    function = {"name": draft.tool_call.name, "arguments": draft.tool_call.arguments}
+    call = {"id": draft.tool_call.id, "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+def call_span(call: PastCall) -> Span:
+    """The span, texts included."""
+    return Span(
+        trace_id=call.trace_id,
+        span_id=call.span_id,
+        parent_id=call.parent_id,
+        name=f"chat {call.session.app.model}",
+        kind=CLIENT,
+        status=ERROR if call.failure else OK,
+        message=call.failure.message if call.failure else "",
+        start_ns=call.start_ns,
+        end_ns=call.end_ns,
+        attributes=_request_facts(call) | _outcome_facts(call) | _money(call) | _texts(call),
+    )
+
+
+def _request_facts(call: PastCall) -> dict[str, Value]:
+    app = call.session.app
+    group = FALLBACK_GROUP if call.fallback_from else app.model
+    return {
+        c.OPERATION: "chat",
+        c.PROVIDER: PROVIDER,
+        c.REQUEST_MODEL: app.model,
+        c.STREAM: call.ttft_ms is not None,
+        c.APP: app.name,
+        c.USER_ID: call.session.user,
+        c.SESSION_ID: call.session.id,
+        c.TEAM: DEMO_TEAM,
+        c.DEPLOYMENT: f"{group}/{call.model.name}",
+        c.ATTEMPTS: call.attempts,
+        c.CACHE: call.cache,
+        c.SIMULATED: True,
+        **({c.FALLBACK_FROM: call.fallback_from} if call.fallback_from else {}),
+    }
+
+
+def _outcome_facts(call: PastCall) -> dict[str, Value]:
+    if call.failure is not None or call.draft is None:
+        failure = call.failure or Failure(status=500, kind="unknown", message="")
+        return {c.HTTP_STATUS: failure.status, c.ERROR_TYPE: failure.kind}
+    timing: dict[str, Value] = {} if call.ttft_ms is None else {c.TIME_TO_FIRST_CHUNK_S: call.ttft_ms / 1000}
+    return timing | {
+        c.HTTP_STATUS: 200,
+        c.RESPONSE_MODEL: call.model.name,
+        c.FINISH_REASONS: call.draft.finish_reason,
+        c.OVERHEAD_MS: OVERHEAD_MS,
+        c.INPUT_TOKENS: call.usage.input,
+        c.OUTPUT_TOKENS: call.usage.output,
+        c.CACHE_READ_TOKENS: call.usage.cached,
+        c.CACHE_WRITE_TOKENS: call.usage.cache_write,
+    }
+
+
+def _money(call: PastCall) -> dict[str, Value]:
+    if call.failure is not None:
+        return {}
+    price = price_of(call.model)
+    full = cost_usd(call.usage, price)
+    paid, saved = (Decimal(0), full) if call.cache == "hit" else (full, Decimal(0))
+    facts: dict[str, Value] = {c.COST_USD: format(paid, "f"), c.PRICE_VERSION: price.version}
+    return facts | ({c.SAVED_USD: format(saved, "f")} if saved else {})
+
+
+def _texts(call: PastCall) -> dict[str, Value]:
+    texts: dict[str, Value] = {c.INPUT_MESSAGES: _json(call.messages)}
+    return texts | ({c.OUTPUT_MESSAGES: _json([answer_message(call.draft)])} if call.draft else {})
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
