@@ -80,15 +80,17 @@ class Spool:
         if self._file is not None:
             os.fsync(self._file)
 
-    def seal(self) -> None:
-        """Close the open file, if it holds anything, and list it among the sealed ones."""
+    def seal(self) -> Segment | None:
+        """Close the open file, list it among the sealed ones and return it; None when nothing was appended."""
         if self._file is None:
-            return
+            return None
         os.fsync(self._file)
         os.close(self._file)
-        self._sealed.append(Segment(self._path, self._open_bytes))
+        segment = Segment(self._path, self._open_bytes)
+        self._sealed.append(segment)
         self._sealed_bytes += self._open_bytes
         self._file, self._open_bytes = None, 0
+        return segment
 
     def sealed(self) -> list[Segment]:
         """Segments waiting to be read, oldest first."""

@@ -1,0 +1,37 @@
+"""`python -m spanwell_collector`: the collector, configured by SPANWELL_* alone. `--check` validates and exits."""
+
+import argparse
+import logging
+import sys
+
+from spanwell.config import load_config
+from spanwell.errors import ConfigError, StoreError
+from spanwell.settings import Settings
+from spanwell_collector.server import serve
+
+
+def main() -> int:
+    """Exit codes: 0 after a clean stop, 1 when the store cannot be opened, 2 when a setting is wrong."""
+    parser = argparse.ArgumentParser(prog="spanwell_collector", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="validate the settings and exit")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.load()
+        load_config(settings.config)
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    if arguments.check:
+        sys.stdout.write("ok\n")
+        return 0
+    try:
+        serve(settings)
+    except StoreError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The query API over HTTP: parameters checked, one question asked, rows answered as JSON or Arrow."""

@@ -1,0 +1,63 @@
+"""The collector's HTTP front: OTLP by the short way, everything else through FastAPI."""
+
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from spanwell.settings import Settings
+from spanwell_collector import telemetry
+from spanwell_collector.access import OPEN_PATHS, is_allowed
+from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
+from spanwell_collector.api.routes import build_routes
+from spanwell_collector.journal import Journal
+from spanwell_collector.otlp import Refusal, receive_traces, refuse
+from spanwell_collector.store.client import Store
+
+TRACES_PATH = "/v1/traces"
+UNAUTHENTICATED = 16  # google.rpc.Code
+
+
+def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
+    """One ASGI application for the collector's port."""
+    traces = receive_traces(journal)
+    api = _build_api(settings, store, journal)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path not in OPEN_PATHS and not is_allowed(Headers(scope=scope), "", settings.api_token):
+            await _forbid(path)(scope, receive, send)
+        elif path == TRACES_PATH:
+            await traces(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return application
+
+
+def _forbid(path: str) -> Response:
+    message = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
+    if path == TRACES_PATH:
+        return refuse(Refusal(401, UNAUTHENTICATED, message))
+    return answer_error(401, message, field="authorization")
+
+
+def _build_api(settings: Settings, store: Store, journal: Journal) -> FastAPI:
+    api = FastAPI(title="Spanwell collector", docs_url=None, redoc_url=None, exception_handlers={**HANDLERS})
+    api.include_router(build_routes(store, settings.project))
+
+    @api.get("/health")
+    def get_health() -> Response:
+        """Answers while the process serves; says which engine and how much waits for it."""
+        return answer_json({"status": "ok", "engine": store.version, "spool_bytes": journal.size_bytes})
+
+    @api.get("/metrics")
+    def get_metrics() -> Response:
+        """The collector's own numbers for Prometheus."""
+        telemetry.SPOOL_BYTES.set(journal.size_bytes)
+        return PlainTextResponse(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    return api

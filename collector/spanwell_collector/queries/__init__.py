@@ -1,0 +1,1 @@
+"""One module a question: parameters in, one Arrow table out."""

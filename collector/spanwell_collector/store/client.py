@@ -1,0 +1,143 @@
+"""Opens clients and asks them; what is asked is the caller's."""
+
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+from spanwell.errors import QueryError, StoreError
+
+ENGINE_CONFIG: Final = Path(__file__).with_name("engine.xml")
+OTLP_SCHEMA: Final = Path(__file__).with_name("otlp.proto").read_text(encoding="utf-8")
+OTLP_SETTINGS: Final = {
+    "format_schema_source": "string",
+    "format_schema": OTLP_SCHEMA,
+    "format_schema_message_name": "ExportTraceServiceRequest",
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+}
+DEFAULT_PROJECT_TAG: Final = b"\xc2\x3e"  # field 1000, length-delimited: default_project in otlp.proto
+READ_SETTINGS: Final = {
+    "max_execution_time": 20,
+    "max_memory_usage": 2_000_000_000,
+    "max_result_rows": 200_000,
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_compression_method": "none",
+}
+WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
+TRANSIENT_CODES: Final = frozenset(
+    {
+        159,  # TIMEOUT_EXCEEDED
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        999,  # KEEPER_EXCEPTION
+    }
+)
+
+
+class Store:
+    """A pool of clients: one a concurrent caller, made when it is first needed."""
+
+    def __init__(self, *, path: Path | None = None, dsn: str = "") -> None:
+        self._path = path
+        self._dsn = dsn
+        self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._writer = self._open(WRITE_SETTINGS)
+
+    @property
+    def version(self) -> str:
+        return str(self._writer.server_version)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Ask with bound `{name:Type}` parameters. Raises QueryError when the question is at fault."""
+        with _told_apart(), self._reader() as client:
+            stream = client.raw_query(sql, parameters=dict(parameters or {}), fmt="ArrowStream")
+        return pa.ipc.open_stream(stream).read_all() if stream else pa.table({})
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run one statement that answers nothing."""
+        with _told_apart():
+            self._writer.command(sql, parameters=dict(parameters or {}))
+
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+        with _told_apart():
+            self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns))
+
+    def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str) -> None:
+        """Store serialized ExportTraceServiceRequests as one insert; the same `token` again changes nothing.
+
+        Spans that name no project get `project`. All or nothing: a QueryError means that no row was written.
+        """
+        name = project.encode()
+        body = b"".join((*batches, DEFAULT_PROJECT_TAG, _varint(len(name)), name))
+        with _told_apart():
+            self._writer.raw_insert(
+                "spanwell.otlp_in",
+                insert_block=body,
+                fmt="ProtobufSingle",
+                settings={**OTLP_SETTINGS, "insert_deduplication_token": token},
+            )
+
+    def close(self) -> None:
+        """Close every client; the caller has stopped asking."""
+        self._writer.close()
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+
+    @contextmanager
+    def _reader(self) -> Iterator[Client]:
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = self._open(READ_SETTINGS)
+        try:
+            yield client
+        finally:
+            self._idle.put(client)
+
+    def _open(self, settings: Mapping[str, Any]) -> Client:
+        with _told_apart():
+            if self._dsn:
+                return clickhouse_connect.get_client(
+                    dsn=self._dsn, settings=dict(settings), autogenerate_session_id=False
+                )
+            return clickhouse_connect.get_client(
+                interface="chdb",
+                path=str(self._path),
+                settings=dict(settings),
+                chdb_options={"config-file": str(ENGINE_CONFIG)},
+            )
+
+
+def _varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*digits, number))
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """A refusal that would come again is a QueryError; everything else may pass, and is a StoreError."""
+    try:
+        yield
+    except DatabaseError as error:
+        kind = StoreError if error.code is None or error.code in TRANSIENT_CODES else QueryError
+        raise kind(str(error)) from error
+    except ClickHouseError as error:
+        raise StoreError(str(error)) from error

@@ -1,0 +1,16 @@
+"""The collector's own numbers, for /metrics."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY: Final = CollectorRegistry()
+
+BATCHES: Final = Counter("spanwell_batches", "OTLP requests, by how they ended.", ["outcome"], registry=REGISTRY)
+SPANS_ACCEPTED: Final = Counter("spanwell_spans_accepted", "Spans answered with 200.", registry=REGISTRY)
+STORE_ERRORS: Final = Counter("spanwell_store_errors", "Inserts that have to be tried again.", registry=REGISTRY)
+DEAD_RECORDS: Final = Counter("spanwell_dead_records", "Batches the engine refused for good.", registry=REGISTRY)
+SPOOL_BYTES: Final = Gauge(
+    "spanwell_spool_bytes", "Bytes on disk that the engine does not hold yet.", registry=REGISTRY
+)
+INSERT_SECONDS: Final = Histogram("spanwell_insert_seconds", "Time to insert one segment.", registry=REGISTRY)

@@ -1,0 +1,90 @@
+"""Moves sealed segments into the engine, in order, on a thread of its own.
+
+A store that is away is asked again until it answers. A segment that the engine refuses is taken apart, and the record
+at fault is put aside in the dead directory, so that one bad batch never holds back the rest.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from spanwell.errors import QueryError, StoreError
+from spanwell.spool import Segment
+from spanwell_collector import telemetry
+from spanwell_collector.store.client import Store
+
+logger = logging.getLogger("spanwell.collector")
+
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 15.0
+
+
+class Writer:
+    """Inserts segments one after another; `stored` is called with each segment the engine holds."""
+
+    def __init__(self, store: Store, *, project: str, dead: Path, stored: Callable[[Segment], None]) -> None:
+        self._store = store
+        self._project = project
+        self._dead = dead
+        self._stored = stored
+        self._inbox: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="writer")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, segment: Segment) -> None:
+        self._inbox.put(segment)
+
+    def close(self) -> None:
+        """Insert what is queued, trying each segment once; what the store does not take stays on the disk."""
+        self._stopping.set()
+        self._inbox.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (segment := self._inbox.get()) is not None:
+            if self._store_segment(segment):
+                self._stored(segment)
+
+    def _store_segment(self, segment: Segment) -> bool:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._insert(segment)
+            except StoreError as error:
+                telemetry.STORE_ERRORS.inc()
+                logger.warning("segment %s is not stored yet: %s", segment.id, error)
+                if self._stopping.wait(pause):
+                    return False
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                return True
+
+    def _insert(self, segment: Segment) -> None:
+        payloads = segment.payloads()
+        begun = time.perf_counter()
+        try:
+            self._store.insert_otlp(payloads, project=self._project, token=segment.id)
+        except QueryError as error:
+            logger.warning(
+                "segment %s was refused, its %d records follow one by one: %s", segment.id, len(payloads), error
+            )
+            for index, payload in enumerate(payloads):
+                self._insert_record(payload, f"{segment.id}:{index}")
+        telemetry.INSERT_SECONDS.observe(time.perf_counter() - begun)
+
+    def _insert_record(self, payload: bytes, token: str) -> None:
+        try:
+            self._store.insert_otlp([payload], project=self._project, token=token)
+        except QueryError as error:
+            self._dead.mkdir(parents=True, exist_ok=True)
+            path = self._dead / f"{token.replace(':', '-')}.otlp"
+            path.write_bytes(payload)
+            telemetry.DEAD_RECORDS.inc()
+            logger.error("the engine refused a record, kept in %s: %s", path, error)  # noqa: TRY400
