@@ -5,20 +5,26 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
-from spanwell.errors import StoreError
 from spanwell.settings import Settings
-from spanwell.spool import Segment, Spool
+from spanwell.spool import Spool
 from spanwell_collector.app import build_app
+from spanwell_collector.door import build_door
 from spanwell_collector.journal import Journal
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
 from spanwell_collector.writer import Writer
 
 logger = logging.getLogger("spanwell.collector")
+
+DOOR_THREADS: Final = 4
 
 
 class Server(uvicorn.Server):
@@ -50,7 +56,14 @@ def serve(settings: Settings) -> None:
         writer.start()
         stack.callback(writer.close)
         stack.callback(journal.close)
-        uvloop.run(_serve(settings, store, journal))
+        apps = [(settings.collector_port, build_app(settings, store, journal))]
+        if not settings.clickhouse_dsn:
+            pool = stack.enter_context(ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door"))
+            engine = GuardedEngine(settings.data / "store")
+            stack.callback(engine.close)
+            door = build_door(engine, pool, version=store.version, token=settings.api_token)
+            apps.append((settings.sql_port, door))
+        uvloop.run(_serve(settings.host, apps))
 
 
 def open_store(settings: Settings) -> Store:
@@ -61,18 +74,17 @@ def open_store(settings: Settings) -> Store:
     return Store(path=path)
 
 
-async def _serve(settings: Settings, store: Store, journal: Journal) -> None:
-    servers = [_listen(settings.host, settings.collector_port, build_app(settings, store, journal))]
+async def _serve(host: str, apps: list[tuple[int, ASGIApp]]) -> None:
+    servers = [_listen(host, port, app) for port, app in apps]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, servers)
-    logger.info("listening on %s", settings.collector_url)
     await asyncio.gather(*(server.serve() for server in servers))
 
 
-def _listen(host: str, port: int, app: object) -> Server:
+def _listen(host: str, port: int, app: ASGIApp) -> Server:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         host=host,
         port=port,
         http="httptools",
@@ -89,6 +101,3 @@ def _listen(host: str, port: int, app: object) -> Server:
 def _stop(servers: list[Server]) -> None:
     for server in servers:
         server.should_exit = True
-
-
-__all__ = ["StoreError", "serve"]
