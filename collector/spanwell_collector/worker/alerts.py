@@ -73,8 +73,8 @@ def labels_of(rule: Rule, group: str | None) -> dict[str, str]:
     """What an alert is about: its rule, the filters that name one value, and the group."""
     labels = {"alertname": rule.name, "severity": rule.severity}
     labels |= {name: values[0] for name, values in rule.filters.items() if len(values) == 1}
-    if rule.by is not None and group is not None:
-        labels[rule.by] = group
+    if group is not None:
+        labels[rule.by or "segment"] = group
     return labels
 
 

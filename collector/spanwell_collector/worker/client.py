@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from spanwell.errors import QueryError, StoreError
 from spanwell_collector.worker.schedule import TryLaterError, retry_after_seconds, utc_now
 
-PAGE = 500
+PAGE = 1_000
+MOST_CHECKS = 10_000
 GROUPS = 100
 TIMEOUT_SECONDS = 30.0
 
@@ -66,13 +67,12 @@ class CollectorClient:
 
     async def measure(self, metric: str, span: Span, filters: Filters, by: str | None) -> list[Measured]:
         """A metric over a stretch of time, for each value of `by`; the busiest groups come first."""
-        asked = {"metric": ["requests", metric], **filters}
         if by is None:
-            rows = await self._rows("/overview", span, asked, TypeAdapter(list[dict[str, Any]]))
-            rows = [row for row in rows if row.get("window") == "current"]
-        else:
-            asked |= {"by": [by], "limit": [str(GROUPS)]}
-            rows = await self._rows("/breakdown", span, asked, TypeAdapter(list[dict[str, Any]]))
+            rows = await self._rows("/overview", span, filters, TypeAdapter(list[dict[str, Any]]))
+            return [_measured(row, metric, None) for row in rows if row.get("window") == "current"]
+        metrics = list(dict.fromkeys(["requests", metric]))
+        asked = {**filters, "by": [by], "metric": metrics, "limit": [str(GROUPS)]}
+        rows = await self._rows("/breakdown", span, asked, TypeAdapter(list[dict[str, Any]]))
         return [_measured(row, metric, by) for row in rows]
 
     async def samples(self, span: Span, filters: Filters, share: float, limit: int) -> list[Sample]:
@@ -85,17 +85,17 @@ class CollectorClient:
             page = await self._rows("/samples", Span(span.start, end), asked, TypeAdapter(list[Sample]))
             known = len(found)
             found |= {(sample.trace_id, sample.span_id): sample for sample in page}
-            if len(page) < page_size or len(found) == known:
+            if len(found) == known:
                 break
             end = page[-1].ts + timedelta(microseconds=1)  # calls of that microsecond may be on both pages
         return list(found.values())[:limit]
 
     async def drift_checks(self, span: Span) -> list[DriftCheck]:
-        return await self._rows("/drift", span, {"limit": ["1000"]}, TypeAdapter(list[DriftCheck]))
+        return await self._rows("/drift", span, {"limit": [str(MOST_CHECKS)]}, TypeAdapter(list[DriftCheck]))
 
-    async def store(self, path: str, body: Any) -> None:
-        """POST to `/scores`, `/drift` or `/alerts/events`."""
-        await self._request("POST", path, params={"project": self._project}, json=body)
+    async def store(self, path: str, row: Mapping[str, Any]) -> None:
+        """POST one row to `/scores`, `/drift` or `/alerts/events`."""
+        await self._request("POST", path, json={**row, "project": self._project})
 
     async def _rows(self, path: str, span: Span, asked: Filters, rows: TypeAdapter[list[Row]]) -> list[Row]:
         params = {
@@ -126,9 +126,11 @@ class CollectorClient:
 
 
 def _measured(row: Mapping[str, Any], metric: str, by: str | None) -> Measured:
-    value = row.get(metric)
-    group = None if by is None else str(row.get(by, ""))
-    return Measured(group, None if value is None else float(value), int(row.get("requests") or 0))
+    value, group = row.get(metric), None if by is None else str(row.get(by, ""))
+    try:
+        return Measured(group, None if value is None else float(value), int(row.get("requests") or 0))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{metric}: the collector answered {value!r}, which is no number") from error
 
 
 def _where(error: Exception) -> str:

@@ -11,6 +11,7 @@ from random import SystemRandom
 
 import httpx
 
+from spanwell.errors import QueryError
 from spanwell.masking import mask_secrets
 from spanwell_collector.worker import outbox
 from spanwell_collector.worker.addresses import ForbiddenAddressError, resolve
@@ -71,7 +72,10 @@ async def send_due(post: Post) -> None:
 async def report_events(collector: CollectorClient, database: sqlite3.Connection, clock: Clock) -> None:
     """Tell the collector about each transition, and again when its delivery is settled."""
     for message_id, event in outbox.unreported(database):
-        await collector.store("/alerts/events", event)
+        try:
+            await collector.store("/alerts/events", event)
+        except QueryError as error:  # it will never be taken, and must not hold up the others
+            logger.error("alert event %s is not stored: %s", message_id, error)
         outbox.mark_reported(database, message_id, event["delivery"], clock())
 
 

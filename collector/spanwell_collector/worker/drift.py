@@ -23,6 +23,7 @@ TOPICS = 64  # SVD components
 COSINES = 256  # random Fourier features of the Gaussian kernel
 BANDWIDTH_SAMPLE = 500
 TERMS = 8
+MOVED = 4.0  # standard errors: so far, chance moves none of ten thousand terms
 EXAMPLES = 5
 EXAMPLE_CHARS = 200
 
@@ -141,7 +142,13 @@ def _moved_terms(
     pooled = (in_current + in_reference) / (current + reference)
     spread = np.sqrt(np.maximum(pooled * (1.0 - pooled) * (1.0 / current + 1.0 / reference), 1e-12))
     z_score = (in_current / current - in_reference / reference) / spread
-    return _distinct_terms([(names[index], float(z_score[index])) for index in np.argsort(-np.abs(z_score))])
+    return _distinct_terms(
+        [
+            (names[index], float(z_score[index]))
+            for index in np.argsort(-np.abs(z_score))
+            if abs(z_score[index]) >= MOVED
+        ]
+    )
 
 
 def _distinct_terms(ranked: list[tuple[str, float]]) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ LATE = timedelta(minutes=5)  # spans may arrive that much after they began
 SETTLED_AFTER = timedelta(minutes=10)  # from then on the past is taken as complete
 GROWTH = 1.1  # a past window is checked again when late spans make it larger by that factor
 SEED = 0
+SEGMENT_CHARS = 200  # what the collector takes; a longer name is nobody's segment
+WRITTEN = {"operation": ["chat", "text_completion"]}  # calls that carry a prompt in words
 
 Prompts = dict[tuple[str, str], TimedPrompt]  # by (trace id, span id)
 
@@ -161,13 +163,17 @@ def row_of(result: DriftResult, segment: str, window: Window, alpha: float) -> d
 async def _segments(collector: CollectorClient, section: DriftSection, span: Span) -> dict[str, int]:
     """The busiest segments that may hold enough sessions, and their requests."""
     measured = await collector.measure("requests", span, {}, section.segment_by)
-    busy = [segment for segment in measured if segment.requests >= 2 * section.min_sessions]
+    busy = [
+        segment
+        for segment in measured
+        if segment.requests >= 2 * section.min_sessions and len(str(segment.group)) <= SEGMENT_CHARS
+    ]
     return {str(segment.group): segment.requests for segment in busy[:MOST_SEGMENTS]}
 
 
 async def _fetch(collector: CollectorClient, section: DriftSection, segment: str, span: Span, requests: int) -> Prompts:
     share = min(1.0, MOST_PROMPTS / requests)
-    samples = await collector.samples(span, {section.segment_by: [segment]}, share, MOST_PROMPTS)
+    samples = await collector.samples(span, {section.segment_by: [segment], **WRITTEN}, share, MOST_PROMPTS)
     prompts = {(sample.trace_id, sample.span_id): prompt_of(sample) for sample in samples}
     return {key: prompt for key, prompt in prompts.items() if prompt is not None}
 

@@ -9,7 +9,7 @@ from spanwell_collector.worker import outbox
 from spanwell_collector.worker.alerts import Observation, fingerprint_of, labels_of, step
 from spanwell_collector.worker.client import CollectorClient, Span
 from spanwell_collector.worker.schedule import Clock
-from spanwell_collector.worker.sections import Rule
+from spanwell_collector.worker.sections import DRIFT_METRIC, Rule
 from spanwell_collector.worker.webhook import body_of, event_of
 
 LAG = timedelta(seconds=3)  # spans reach the store that much after they began, so the newest seconds are not asked for
@@ -39,7 +39,7 @@ async def evaluate(rule: Rule, watch: Watch) -> None:
 async def _observe(rule: Rule, collector: CollectorClient, now: datetime) -> Observed:
     end = now - LAG
     span = Span(end - timedelta(minutes=rule.window_minutes), end)
-    if rule.metric == "drift_p_value":
+    if rule.metric == DRIFT_METRIC:
         checks = await collector.drift_checks(Span(span.start, now))
         newest_last = sorted(checks, key=lambda check: check.ts)
         return {check.segment: Observation(check.p_value, check.sessions_current) for check in newest_last}
@@ -56,6 +56,6 @@ def _apply(rule: Rule, group: str | None, observation: Observation, watch: Watch
         if after != before:
             outbox.save_state(watch.database, fingerprint, after)
         return
-    event = event_of(transition, rule, labels, fingerprint)
+    event = event_of(transition, rule, labels)
     outbox.save_transition(watch.database, after, event, body_of(event, watch.external_url))
     logger.info("alert %s %s: %s", rule.name, event.state, event.summary)

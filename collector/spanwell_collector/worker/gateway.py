@@ -8,6 +8,7 @@ import httpx
 from spanwell.conventions import HEADER_APP, HEADER_CACHE, HEADER_PURPOSE
 from spanwell.errors import SpanwellError
 from spanwell.masking import mask_secrets
+from spanwell_collector.worker.messages import well_formed
 from spanwell_collector.worker.schedule import TryLaterError, retry_after_seconds, utc_now
 
 APP = "spanwell-judge"
@@ -56,4 +57,4 @@ def _text(response: httpx.Response) -> str:
         content = response.json()["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):
         return ""
-    return content if isinstance(content, str) else ""
+    return well_formed(content) if isinstance(content, str) else ""

@@ -1,6 +1,7 @@
 """Lets a model judge a sample of the answers, each once, and stores its verdicts as scores of their spans."""
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from spanwell_collector.worker.verdicts import VerdictKey
 
 HOUR = timedelta(hours=1)
 POST_BATCH = 100
+SHARE_STEPS = 10_000  # traces are drawn by their hash modulo this
+WRITTEN = {"operation": ["chat", "text_completion"]}  # calls whose answer is text
 MOST_SAMPLES = 5_000
 ANSWER_TOKENS = 512
 
@@ -54,9 +57,9 @@ async def judge_once(judge: Judge, bench: Bench) -> None:
     if allowed <= 0:
         return
     last_hour = Span(now - HOUR, now)
-    requests = total_requests(await bench.collector.measure("requests", last_hour, {}, None))
+    requests = total_requests(await bench.collector.measure("requests", last_hour, WRITTEN, None))
     share = share_of(judge.section.sample, judge.section.max_per_hour, requests)
-    samples = await bench.collector.samples(last_hour, {}, share, MOST_SAMPLES)
+    samples = await bench.collector.samples(last_hour, WRITTEN, share, MOST_SAMPLES)
     fresh = [sample for sample in samples if not verdicts.is_judged(bench.database, _key(judge, sample))]
     for sample in fresh[:allowed]:
         verdict = await _verdict_on(sample, judge, bench)
@@ -71,7 +74,8 @@ def share_of(sample: float, max_per_hour: int, requests: int) -> float:
 
     It is stored with each score as the sample's chance to be drawn, so that rates over unequal shares can be weighted.
     """
-    return min(sample, max_per_hour / max(requests, 1))
+    share = min(sample, max_per_hour / max(requests, 1))
+    return max(1, math.floor(share * SHARE_STEPS)) / SHARE_STEPS
 
 
 def score_of(verdict: Verdict, sample: Sample, judge: Judge, share: float, judged_at: datetime) -> dict[str, Any]:
@@ -120,9 +124,9 @@ async def _ask(judge: Judge, bench: Bench, messages: list[dict[str, str]]) -> st
 
 async def _post_scores(judge: Judge, bench: Bench) -> None:
     waiting = verdicts.unposted(bench.database, judge.section.name, POST_BATCH)
-    if waiting:
-        await bench.collector.store("/scores", [score for _, score in waiting])
-        verdicts.mark_posted(bench.database, [key for key, _ in waiting], bench.clock())
+    for key, score in waiting:
+        await bench.collector.store("/scores", score)
+        verdicts.mark_posted(bench.database, key, bench.clock())
 
 
 def _key(judge: Judge, sample: Sample) -> VerdictKey:

@@ -8,19 +8,23 @@ def last_user_text(messages: str) -> str:
     """What the user asked last; the whole text where it is no message list."""
     parsed = _parse(messages)
     if parsed is None:
-        return messages.strip()
+        return well_formed(messages).strip()
     texts = [_text(message) for message in parsed if message.get("role") == "user"]
-    return texts[-1].strip() if texts else ""
+    return well_formed(texts[-1]).strip() if texts else ""
 
 
 def readable(messages: str) -> str:
     """The messages as `role: text` blocks, tool calls included; the text itself where it is no message list."""
     parsed = _parse(messages)
     if parsed is None:
-        return messages
-    return "\n\n".join(
-        f"{message.get('role', 'unknown')}: {_text(message)}{_tool_calls(message)}" for message in parsed
-    )
+        return well_formed(messages)
+    blocks = [f"{message.get('role', 'unknown')}: {_text(message)}{_tool_calls(message)}" for message in parsed]
+    return well_formed("\n\n".join(blocks))
+
+
+def well_formed(text: str) -> str:
+    """The text without lone surrogates, which JSON may smuggle in and which no HTTP body can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _parse(messages: str) -> list[dict[str, Any]] | None:

@@ -15,6 +15,7 @@ INVALID = "invalid"  # the label of a verdict that could not be read; no rubric 
 HASH_CHARS = 12
 
 Text = Annotated[str, Field(min_length=1)]
+Label = Annotated[str, Field(min_length=1, max_length=100)]
 SampleField = Literal["input", "output"]
 
 
@@ -36,7 +37,7 @@ class Rubric(BaseModel):
 
     name: Text
     question: Text
-    labels: dict[str, Text] = Field(min_length=2, max_length=3)
+    labels: dict[Label, Text] = Field(min_length=2, max_length=3)
     pass_label: Text = Field(alias="pass")
     fields: tuple[SampleField, ...] = Field(default=("input", "output"), min_length=1)
     examples: tuple[Example, ...] = ()
@@ -57,8 +58,8 @@ class Rubric(BaseModel):
         return hashlib.sha256(content.encode()).hexdigest()[:HASH_CHARS]
 
     def value(self, label: str) -> float:
-        """1.0 for the passing label, 0.5 where nothing is known (unsure, invalid), 0.0 otherwise."""
-        if label in (UNSURE, INVALID):
+        """1.0 for the passing label, 0.5 for unsure, 0.0 otherwise: a judge that fails never looks like a pass."""
+        if label == UNSURE:
             return 0.5
         return 1.0 if label == self.pass_label else 0.0
 

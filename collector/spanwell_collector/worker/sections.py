@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -51,6 +51,7 @@ Metric = Literal[
     "sessions",
     "drift_p_value",
 ]
+DRIFT_METRIC: Final = "drift_p_value"  # of the newest drift check of each segment
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -127,7 +128,7 @@ class Rule(Section):
     window_minutes: float = Field(default=5, gt=0, le=1440)
     for_seconds: float = Field(default=0, ge=0)
     min_requests: int = Field(default=1, ge=0)
-    severity: Name = "warning"
+    severity: Annotated[str, Field(min_length=1, max_length=50)] = "warning"
     receiver: str | None = None
     every_seconds: float = Field(default=15, ge=1)
 
@@ -137,6 +138,12 @@ class Rule(Section):
         if not isinstance(filters, dict):
             return filters
         return {key: [value] if isinstance(value, str) else value for key, value in filters.items()}
+
+    @model_validator(mode="after")
+    def _drift_has_segments_of_its_own(self) -> "Rule":
+        if self.metric == DRIFT_METRIC and (self.by or self.filters):
+            raise ValueError(f"{DRIFT_METRIC} takes neither by nor filters: it is watched for each drift segment")
+        return self
 
     @model_validator(mode="after")
     def _recovers_on_the_good_side(self) -> "Rule":

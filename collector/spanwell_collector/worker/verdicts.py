@@ -51,9 +51,9 @@ def unposted(database: sqlite3.Connection, judge: str, limit: int) -> list[tuple
     return [(VerdictKey(*row[:4]), json.loads(row[4])) for row in rows]
 
 
-def mark_posted(database: sqlite3.Connection, keys: list[VerdictKey], now: datetime) -> None:
-    """The collector has these; what is old is forgotten."""
-    database.executemany(
-        "UPDATE verdicts SET posted = 1 WHERE rubric = ? AND model = ? AND trace_id = ? AND span_id = ?", keys
+def mark_posted(database: sqlite3.Connection, key: VerdictKey, now: datetime) -> None:
+    """The collector has this one; what is old is forgotten."""
+    database.execute(
+        "UPDATE verdicts SET posted = 1 WHERE rubric = ? AND model = ? AND trace_id = ? AND span_id = ?", key
     )
     database.execute("DELETE FROM verdicts WHERE posted = 1 AND judged_at < ?", ((now - KEPT).timestamp(),))

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from spanwell_collector.worker.alerts import COMPARE, Outcome, Transition
+from spanwell_collector.worker.alerts import COMPARE, Outcome, Transition, fingerprint_of
 from spanwell_collector.worker.sections import Rule
 
 RETRY_SECONDS: Final = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)  # after the first failure, the second, ...
 JITTER: Final = 0.2
+LABEL_CHARS: Final = 200  # model names and the like are written by anyone
+SUMMARY_CHARS: Final = 2000
 NOT_ENDED: Final = "0001-01-01T00:00:00Z"  # Alertmanager's way to say that an alert still fires
 
 Verdict = Literal["delivered", "retry", "gone", "refused"]
@@ -45,18 +47,19 @@ class AlertEvent:
         return f"msg_{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
-def event_of(transition: Transition, rule: Rule, labels: dict[str, str], fingerprint: str) -> AlertEvent:
+def event_of(transition: Transition, rule: Rule, labels: Mapping[str, str]) -> AlertEvent:
     """The event of one transition of one rule."""
+    shown = {name: value[:LABEL_CHARS] for name, value in labels.items()}
     return AlertEvent(
         ts=transition.at,
         rule=rule.name,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint_of(labels),
         state=transition.outcome,
         severity=rule.severity,
         value=transition.value,
         threshold=rule.threshold,
-        labels=labels,
-        summary=_summary(transition, rule, labels),
+        labels=shown,
+        summary=_summary(transition, rule, shown)[:SUMMARY_CHARS],
         receiver=rule.receiver or "",
         started=transition.started,
     )
