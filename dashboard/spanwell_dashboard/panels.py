@@ -1,0 +1,142 @@
+"""What pages are built of: titled panels, metric cards, empty states, and the explanation of a failure.
+
+Texts given to these functions are literals or come from `formatting`; text from outside is for `st.text` and `st.code`.
+A test enforces it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from spanwell.settings import Settings
+from spanwell_dashboard import formatting, reads
+from spanwell_dashboard.client import ApiDownError, ApiError, ApiRefusedError, Scope
+from spanwell_dashboard.formatting import Change
+from spanwell_dashboard.untrusted import plain
+
+CHART_CONFIG: Final = {"displayModeBar": False, "showTips": False}
+
+
+def page_title(title: str) -> None:
+    st.markdown(f"### {title}", width="content")
+
+
+def simulated_badge(scope: Scope) -> None:
+    """Say it where any span of the window was made by the demo."""
+    try:
+        rows = reads.overview(scope)
+    except ApiError:
+        return
+    if "simulated" in rows and bool(rows["simulated"].any()):
+        st.badge("simulated data", color="orange", icon=":material/science:")
+
+
+@contextmanager
+def panel(title: str, note: str = "") -> Iterator[None]:
+    """A bordered box with a heading and, beside it, a quiet note."""
+    with st.container(border=True, gap="small", height="stretch"):
+        st.markdown(f"**{title}** :small[:gray[{note}]]" if note else f"**{title}**")
+        yield
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    st.plotly_chart(figure, key=key, config=CHART_CONFIG)
+
+
+def empty(message: str, attribute: str = "") -> None:
+    """Say what is not there, and which span attribute would fill it."""
+    with st.container(height=180, border=False, horizontal_alignment="center", vertical_alignment="center"):
+        st.markdown(f":gray[{message}]", width="content")
+        if attribute:
+            st.markdown(f":small[:gray[filled by]] `{attribute}`", width="content")
+
+
+def cards(items: Sequence[Mapping[str, Any]]) -> None:
+    """A row of metric cards; each item holds arguments of `st.metric`."""
+    for column, item in zip(st.columns(len(items), gap="small"), items, strict=True):
+        column.metric(**{"border": True, "height": "stretch", **item})
+
+
+def card(
+    label: str,
+    value: str,
+    *,
+    delta: Change | None = None,
+    good: Literal["up", "down", ""] = "",
+    trend: pd.Series | None = None,
+    note: str | None = None,
+) -> dict[str, Any]:
+    """Arguments of one card. A notable change towards `good` is green and away from it red; any other stays calm."""
+    judged = {"up": "normal", "down": "inverse", "": "blue"}[good]
+    points = [] if trend is None else trend.astype(float).ffill().dropna().tail(60).tolist()
+    return {
+        "label": label,
+        "value": value,
+        "delta": delta.text if delta else None,
+        "delta_color": judged if delta and delta.notable else "blue",
+        "chart_data": points if len(points) > 1 else None,
+        "chart_type": "area",
+        "help": note,
+    }
+
+
+@contextmanager
+def failures_explained() -> Iterator[None]:
+    """Replace what is left of the page by what went wrong and what to do."""
+    try:
+        yield
+    except ApiDownError as error:
+        _explain_down(error)
+    except ApiRefusedError as error:
+        _explain_refusal(error)
+
+
+def _explain_down(error: ApiDownError) -> None:
+    with st.container(border=True):
+        st.markdown("**The collector does not answer**")
+        st.code(plain(error), language=None)
+        st.markdown(
+            "Start everything with `spanwell up`, or the collector alone with `spanwell collector`; `spanwell doctor` "
+            "says what is wrong. If it listens elsewhere, set `SPANWELL_HOST` and `SPANWELL_COLLECTOR_PORT`. "
+            "If it is busy, choose a shorter window. This page comes back by itself when **Live** is on."
+        )
+
+
+def _explain_refusal(error: ApiRefusedError) -> None:
+    with st.container(border=True):
+        if error.status in (401, 403):
+            st.markdown("**The collector asks for its token**")
+            st.markdown("Start the dashboard with the same `SPANWELL_API_TOKEN` as the collector.")
+            return
+        if error.status == 404:
+            st.markdown("**Not found**")
+            st.markdown("It may have expired, or the link names another project than this dashboard shows:")
+            st.code(plain(Settings.load().project), language=None)
+            return
+        st.markdown("**The collector refused this question**")
+        allowed = f"\nallowed: {', '.join(error.allowed)}" if error.allowed else ""
+        st.code(plain(f"{error.field or 'query'}: {error}{allowed}", 2_000), language=None)
+        st.markdown("Change the filters above; a link from another version may name what no longer exists.")
+
+
+def duration_column(label: str, note: str | None = None) -> Any:
+    """A table column of seconds."""
+    return st.column_config.NumberColumn(label, format="%.2f s", help=note)
+
+
+def money_column(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="$%.4f")
+
+
+def rate_column(label: str) -> Any:
+    return st.column_config.NumberColumn(label, format="percent")
+
+
+def bar_column(label: str, values: pd.Series, number_format: str) -> Any:
+    """A table column whose cells carry a bar, the largest value filling its cell."""
+    largest = float(values.max()) if len(values) and not formatting.is_missing(float(values.max())) else 0.0
+    return st.column_config.ProgressColumn(label, format=number_format, min_value=0.0, max_value=largest or 1.0)

@@ -1,0 +1,135 @@
+"""Cost: who spends it, on what, when; what the cache saved; what has no price."""
+
+import pandas as pd
+import streamlit as st
+
+from spanwell_dashboard import charts, colors, frames, panels, reads
+from spanwell_dashboard.client import Scope
+from spanwell_dashboard.controls import page
+from spanwell_dashboard.formatting import change, count, money
+
+DIMENSIONS = {"Model": "model", "App": "app", "User": "user_id", "Team": "team", "Key": "key_id"}
+FILLED_BY = {
+    "model": "gen_ai.response.model",
+    "app": "spanwell.app",
+    "user_id": "user.id",
+    "team": "spanwell.team",
+    "key_id": "spanwell.key.id",
+}
+
+
+def cost(scope: Scope) -> None:
+    totals = reads.overview(scope)
+    if totals.empty or not int(totals.iloc[0]["requests"]):
+        with panels.panel("No requests in this window"):
+            panels.empty("Cost appears with the first request that has a price.", "spanwell.cost_usd")
+        return
+    now = totals[totals["window"] == "current"].iloc[0]
+    _cards(now, totals[totals["window"] == "previous"].iloc[0], reads.series(scope, ("cost_usd", "saved_usd")))
+    if now.unpriced:
+        _unpriced(scope)
+    chosen = st.segmented_control(
+        "Split by",
+        list(DIMENSIONS),
+        default="Model",
+        required=True,
+        key="by",
+        bind="query-params",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    _split(scope, DIMENSIONS[chosen or "Model"])
+
+
+def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
+    filled = frames.filled(trend, ("cost_usd", "saved_usd"))
+    each_now, each_before = _each(now), _each(before)
+    panels.cards(
+        [
+            panels.card(
+                "Cost",
+                money(now.cost_usd),
+                delta=change(now.cost_usd, before.cost_usd),
+                good="down",
+                trend=filled["cost_usd"],
+            ),
+            panels.card(
+                "Cost per request",
+                money(each_now),
+                delta=change(each_now, each_before),
+                good="down",
+                note="Cost of the window divided by its requests, cache hits included.",
+            ),
+            panels.card(
+                "Saved by cache",
+                money(now.saved_usd),
+                delta=change(now.saved_usd, before.saved_usd),
+                good="up",
+                trend=filled["saved_usd"],
+                note="What the cache hits would have cost.",
+            ),
+            panels.card("Requests", count(now.requests), delta=change(now.requests, before.requests)),
+            panels.card(
+                "Without a price",
+                count(now.unpriced),
+                note="Requests whose model has no price: their cost is unknown, and not in the sum.",
+            ),
+        ]
+    )
+
+
+def _each(totals: pd.Series) -> float | None:
+    return float(totals.cost_usd) / float(totals.requests) if totals.requests else None
+
+
+def _unpriced(scope: Scope) -> None:
+    rows = reads.breakdown(scope, "model", ("unpriced", "requests"))
+    rows = frames.named(rows[rows["unpriced"] > 0], "model")
+    with panels.panel("Models without a price", "the sums here are lower than the invoice will be"):
+        st.markdown(
+            "Give them `input_cost_per_token` and `output_cost_per_token` under `model_info` in `spanwell.yaml`. "
+            "Requests that were already made keep their price."
+        )
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_order=["model", "unpriced", "requests"],
+            column_config={"model": "Model", "unpriced": "Without a price", "requests": "Requests"},
+        )
+
+
+def _split(scope: Scope, by: str) -> None:
+    rows = frames.named(reads.breakdown(scope, by, ("cost_usd", "requests", "saved_usd", "cache_hit_rate")), by)
+    if set(rows[by]) <= {"(none)"}:
+        with panels.panel("No one to split by"):
+            panels.empty("No request of this window names one.", FILLED_BY[by])
+        return
+    palette = colors.assign(reads.dimension_values(scope, by))
+    over_time = frames.named(frames.localised(reads.series(scope, ("cost_usd",), by=by), st.context.timezone), by)
+    with panels.panel("Cost over time", "US dollars a bucket"):
+        panels.chart(charts.stacked(frames.wide(over_time, by, "cost_usd"), palette, "usd"), key="cost-over-time")
+    with panels.panel("Shares"):
+        _shares(rows, by)
+
+
+def _shares(rows: pd.DataFrame, by: str) -> None:
+    total = float(rows["cost_usd"].sum()) or 1.0
+    table = rows.assign(share=rows["cost_usd"] / total, each=rows["cost_usd"] / rows["requests"].clip(lower=1))
+    st.dataframe(
+        table,
+        hide_index=True,
+        row_height=32,
+        column_order=[by, "share", "cost_usd", "requests", "each", "saved_usd", "cache_hit_rate"],
+        column_config={
+            by: st.column_config.TextColumn("Name", width="medium"),
+            "share": panels.bar_column("Share", table["share"], "percent"),
+            "cost_usd": panels.money_column("Cost"),
+            "requests": st.column_config.NumberColumn("Requests", format="localized"),
+            "each": st.column_config.NumberColumn("Per request", format="$%.6f"),
+            "saved_usd": panels.money_column("Saved by cache"),
+            "cache_hit_rate": panels.rate_column("Cache hits"),
+        },
+    )
+
+
+page("Cost", cost)
