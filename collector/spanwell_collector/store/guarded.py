@@ -69,6 +69,8 @@ SETTINGS: Final = frozenset(
         "output_format_arrow_low_cardinality_as_dictionary",
     }
 )
+# Clients ask at their handshake which settings they may send; readonly = 1 would show all of them as closed.
+SHOW_SETTINGS: Final = r"\1toUInt8(name NOT IN ('" + "', '".join(sorted(SETTINGS)) + r"')) AS readonly\2"
 LIMITS: Final = {
     "max_execution_time": 30,
     "max_memory_usage": 2_000_000_000,
@@ -77,6 +79,9 @@ LIMITS: Final = {
     "max_threads": 2,
 }
 READONLY_CODE: Final = 164
+NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
+ASK_SETTINGS: Final = re.compile(r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL)
+CODE: Final = 164
 NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
 SETTINGS_TABLE: Final = re.compile(
     r"\s*SELECT\s+name,\s*value,\s*readonly\s+FROM\s+system\.settings\s+LIMIT\s+\d+(?:\s+FORMAT\s+\w+)?\s*",
@@ -123,6 +128,7 @@ class GuardedEngine:
 
     def ask(self, question: Question) -> Answer:
         """Check, then run. Raises DoorError. Blocks: call it on a thread."""
+        question = question._replace(sql=ASK_SETTINGS.sub(SHOW_SETTINGS, question.sql))
         connection = chdb.connect(self._path)
         try:
             self._prepare(connection, question)
@@ -141,9 +147,7 @@ class GuardedEngine:
             connection.query(f"SET {name} = {_quote(str(value))}", "Null")
         if question.database:
             connection.query(f"USE {_quote(question.database, '`')}", "Null")
-        # A client asks here which settings it may send: under readonly = 1 all would be shown as closed.
-        level = 2 if SETTINGS_TABLE.fullmatch(question.sql) else 1
-        connection.query(f"SET readonly = {level}", "Null")
+        connection.query("SET readonly = 1", "Null")
         self._check(connection, question)
 
     def _check(self, connection: Any, question: Question) -> None:
