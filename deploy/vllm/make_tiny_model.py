@@ -1,4 +1,4 @@
-"""Writes a Llama of 1.3 million random weights with a tokenizer of its own: a model that needs no download.
+"""Writes a Llama of 1.4 million random weights with a tokenizer of its own: a model that needs no download.
 
 Its text is noise; its token counts, streams, errors and structured output are vLLM's real ones.
 """
@@ -27,7 +27,12 @@ SENTENCES = (
     "retry the proxy error or alert the cluster",
 )
 MAX_POSITIONS = 8192
+QUOTE_LOGIT = 5.0  # noise would hardly ever end a string of JSON; with this, every tenth token is a quotation mark
 SEED = 0
+
+EMBEDDING_SCALE = 20.0  # a token weighs more than what two layers of noise add to it
+HEAD_SCALE = 5.0  # enough that the model has preferences at all
+BIAS_DEVIATIONS = 8.0
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -62,9 +67,22 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
-    return LlamaForCausalLM(config).to(torch.bfloat16)
+    model = LlamaForCausalLM(config)
+    favour(model, tokenizer.convert_tokens_to_ids('"'), QUOTE_LOGIT)
+    return model.to(torch.bfloat16)
+
+
+def favour(model: LlamaForCausalLM, token: int, logit: float) -> None:
+    """Add about `logit` to one token everywhere. A Llama has no bias: a direction that all embeddings share is one."""
+    embeddings, head = model.get_input_embeddings().weight, model.lm_head.weight
+    with torch.no_grad():
+        embeddings *= EMBEDDING_SCALE
+        head *= HEAD_SCALE
+        embeddings[:, 0] = BIAS_DEVIATIONS * embeddings.std()
+        head[:, 0] = 0
+        head[token, 0] = logit / BIAS_DEVIATIONS
 
 
 def main() -> None:

@@ -23,5 +23,7 @@ exec python -m vllm.entrypoints.openai.api_server \
   --host 127.0.0.1 --port "${VLLM_PORT:-8001}" \
   --dtype bfloat16 --max-model-len 8192 --max-num-seqs 16 --enforce-eager \
   --enable-prompt-tokens-details --enable-request-id-headers \
+  --enable-auto-tool-choice --tool-call-parser hermes \
+  --structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}' \
   --otlp-traces-endpoint "${OTEL_EXPORTER_OTLP_TRACES_ENDPOINT:-http://127.0.0.1:4318/v1/traces}" \
   "$@"

@@ -77,6 +77,7 @@ class Caller(asyncio.Protocol):
         self.request = request
         self.gap_s = gap_s
         self.log = log
+        self.waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's class is one in all but its ancestry
@@ -84,10 +85,10 @@ class Caller(asyncio.Protocol):
         self.later(random.expovariate(1 / self.gap_s) if self.gap_s else 0, self.call)
 
     def call(self) -> None:
-        if self.log.stopping:
-            self.transport.close()
+        if self.log.stopping or self.transport.is_closing():
             return
         self.log.busy += 1
+        self.waiting = True
         self.parser = httptools.HttpResponseParser(self)
         self.first_at = 0.0
         self.called_at = time.perf_counter()
@@ -101,7 +102,7 @@ class Caller(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         now = time.perf_counter()
-        self.log.busy -= 1
+        self.settle()
         if self.parser.get_status_code() != 200:
             self.log.errors += 1
         else:
@@ -109,15 +110,21 @@ class Caller(asyncio.Protocol):
             if self.log.recording:
                 self.log.totals_s.append(now - self.called_at)
                 self.log.firsts_s.append(self.first_at - self.called_at)
-        if self.log.stopping and self.log.busy == 0:
-            self.log.idle.set()
         # From the loop, not from here: the parser is still inside this very message.
         spent_s = now - self.called_at
         self.later(max(0.0, random.expovariate(1 / self.gap_s) - spent_s) if self.gap_s else 0, self.call)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        if not self.log.stopping:
+        if not self.log.stopping or self.waiting:
             self.log.errors += 1
+        if self.waiting:
+            self.settle()
+
+    def settle(self) -> None:
+        self.waiting = False
+        self.log.busy -= 1
+        if self.log.stopping and self.log.busy == 0:
+            self.log.idle.set()
 
 
 def request_bytes(load: Load) -> bytes:
