@@ -80,7 +80,7 @@ def _facts(call: Call) -> dict[str, Value]:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
     if deployment:
         facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
-        facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.address
+        facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
         facts[c.SIMULATED] = deployment.simulated or None
         facts[c.PRICE_VERSION] = deployment.price.version if deployment.price else ""
         facts[c.FALLBACK_FROM] = call.model if deployment.model_name != call.model else ""

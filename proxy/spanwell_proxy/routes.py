@@ -28,6 +28,18 @@ ROUTER_SETTINGS = ("num_retries", "fallbacks", "timeout", "stream_timeout")
 GENERAL_SETTINGS = ("master_key",)
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where a deployment takes chat completions. `origin` is scheme, host and port."""
+
+    whole: str
+    scheme: str
+    origin: str
+    path: str
+    host: str
+    port: int
+
+
 @dataclass(frozen=True, eq=False)
 class Deployment:
     """One backend that answers for a model name. `params` are LiteLLM's, for the lane that translates."""
@@ -36,7 +48,7 @@ class Deployment:
     model_name: str
     provider: str
     model: str
-    api_base: str
+    url: Address
     api_key: str = field(repr=False)
     weight: float
     timeout_s: float
@@ -45,12 +57,6 @@ class Deployment:
     simulated: bool
     translated: bool
     params: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port, as the span names them."""
-        parts = urlsplit(self.api_base)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def _read_deployment(
         model_name=name,
         provider=OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else TRANSLATED_NAMES.get(prefix, prefix),
         model=model,
-        api_base=_api_base(params, prefix, where),
+        url=_read_address(params, prefix, where),
         api_key=_text(params, "api_key", f"{where}.litellm_params"),
         weight=_number(params, "weight", 1.0, where),
         timeout_s=timeout_s,
@@ -116,15 +122,19 @@ def _read_deployment(
     )
 
 
-def _api_base(params: Mapping[str, Any], prefix: str, where: str) -> str:
-    given = _text(params, "api_base", f"{where}.litellm_params")
-    if prefix not in OPENAI_DIALECT:
-        return given
-    base = given or OPENAI_DIALECT[prefix].api_base
-    parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+def _read_address(params: Mapping[str, Any], prefix: str, where: str) -> Address:
+    provider = OPENAI_DIALECT.get(prefix)
+    base = _text(params, "api_base", f"{where}.litellm_params") or (provider.api_base if provider else "")
+    parts = urlsplit(base.rstrip("/"))
+    if provider and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query):
         raise ConfigError(f"{where}.litellm_params.api_base: write a URL such as http://127.0.0.1:8000/v1")
-    return base.rstrip("/")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise ConfigError(f"{where}.litellm_params.api_base: {error}") from error
+    path = parts.path + "/chat/completions"
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return Address(origin + path, parts.scheme, origin, path, parts.hostname or "", port)
 
 
 def _price(entry: Mapping[str, Any], prefix: str, model: str, prices: PriceTable) -> Price | None:
@@ -175,8 +185,8 @@ def _text(section: Mapping[str, Any], key: str, where: str) -> str:
     value = section.get(key)
     if value is None:
         return ""
-    if not isinstance(value, str):
-        raise ConfigError(f"{where}.{key}: write text")
+    if not isinstance(value, str) or not value.isprintable():
+        raise ConfigError(f"{where}.{key}: write text, on one line")
     return value
 
 

@@ -58,19 +58,20 @@ class Telemetry:
             await self.flush()
 
     async def flush(self) -> None:
-        """Empty the queue into the outbox."""
-        while self._queue:
-            await self._write_batch()
+        """Write what the queue holds now; what comes meanwhile waits, so that batches stay large."""
+        waiting = len(self._queue)
+        while waiting > 0:
+            waiting -= await self._write_batch(min(waiting, BATCH_SPANS))
         await self._outbox.tick()
         metrics.QUEUED.set(len(self._queue))
         metrics.SPOOLED.set(self._outbox.size_bytes)
         metrics.DROPPED.inc(self.dropped - self._dropped_shown)
         self._dropped_shown = self.dropped
 
-    async def _write_batch(self) -> None:
+    async def _write_batch(self, most: int) -> int:
         spans: list[Span] = []
         size = 0
-        while self._queue and len(spans) < BATCH_SPANS and size < BATCH_BYTES:
+        while len(spans) < most and size < BATCH_BYTES:
             call = self._queue.popleft()
             size += call.size_bytes
             spans.append(encode_span(call, with_texts=self._with_texts))
@@ -85,3 +86,4 @@ class Telemetry:
         except SpoolFullError as error:
             self.dropped += len(spans)
             logger.error("dropped %d spans: %s", len(spans), error)
+        return len(spans)

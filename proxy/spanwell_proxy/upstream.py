@@ -7,15 +7,13 @@ from typing import Any, Protocol
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from spanwell.masking import mask_secrets
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import ApiError, error_body
 from spanwell_proxy.routes import Deployment
+from spanwell_proxy.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Wire
 
-CONNECT_TIMEOUT_S = 5.0
-KEEPALIVE_S = 20.0  # below what servers keep, so that the backend is rarely the one that closes first
 RETRYABLE = frozenset((401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529))
 LONGEST_MESSAGE = 2000
 
@@ -66,29 +64,33 @@ class HttpAnswer:
 
 
 class Client:
-    """Connections to every backend. It follows no redirects, keeps no cookies, and uses no proxies of the environment."""
+    """Connections to every backend. No redirect is followed, no cookie kept, no proxy variable read."""
 
-    def __init__(self) -> None:
+    def __init__(self, lane: str = "") -> None:
+        """`lane` is the unix socket of the LiteLLM lane."""
+        self._lane = lane
+        self._wire = Wire()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
-        self._urls: dict[str, URL] = {}
 
     async def post(self, deployment: Deployment, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send, and wait for the status line. Raises OSError where the backend cannot be reached."""
-        url = self._urls.get(deployment.api_base)
-        if url is None:
-            url = self._urls[deployment.api_base] = URL(deployment.api_base + "/chat/completions")
+        """Send, and wait for the status and headers. Raises OSError where the backend cannot be reached."""
+        if deployment.translated:
+            return await self._wire.post("unix:" + self._lane, "/chat/completions", headers, body)
+        if deployment.url.scheme == "http":
+            return await self._wire.post(deployment.url.origin, deployment.url.path, headers, body)
         try:
-            response = await self._session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await self._session.post(deployment.url.whole, data=body, headers=headers, allow_redirects=False)
         except aiohttp.ClientError as error:
             raise ConnectionRefusedError(str(error)) from error
         return HttpAnswer(response)
 
     async def close(self) -> None:
+        self._wire.close()
         await self._session.close()
 
 
