@@ -16,6 +16,17 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 USER_TICKS, SYSTEM_TICKS, RESIDENT_PAGES = 11, 12, 21  # positions in /proc/PID/stat after the command's name
 
 
+class Server(NamedTuple):
+    """A started process and where its output goes."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
 class Footprint(NamedTuple):
     """What a process and its descendants have used: CPU since they started, and memory now."""
 
@@ -46,9 +57,7 @@ def _stat(pid: int) -> list[str]:
 
 
 @contextmanager
-def running(
-    command: Sequence[str], core: int, log: Path, environ: Mapping[str, str] = os.environ
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], core: int, log: Path, environ: Mapping[str, str] = os.environ) -> Iterator[Server]:
     """The command, pinned to `core`, its output in `log`; ended when the block is left."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -58,7 +67,7 @@ def running(
             stderr=subprocess.STDOUT,
         )
         try:
-            yield process
+            yield Server(process, log)
         finally:
             process.terminate()
             try:
@@ -68,12 +77,13 @@ def running(
                 process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
+def wait_for(url: str, server: Server, seconds: float = 90) -> None:
     """Return once `url` answers 200. Raises RuntimeError where the process ends first or time runs out."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args!r} ended with status {process.returncode}")
+        if server.process.poll() is not None:
+            log = server.log.read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"{server.process.args!r} ended with status {server.process.returncode}\n{log[-2000:]}")
         try:
             with urlopen(url, timeout=5):
                 return

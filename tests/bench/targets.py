@@ -43,9 +43,9 @@ def backend(folder: Path) -> Iterator[Target]:
     """The backend by itself: what every proxy is compared with."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.upstream", "--port", str(port)]
-    with running(command, LOAD_CORE, folder / "backend.log") as process:
-        wait_for(f"http://127.0.0.1:{port}/v1/models", process)
-        yield Target("direct", f"http://127.0.0.1:{port}", process.pid)
+    with running(command, LOAD_CORE, folder / "backend.log") as server:
+        wait_for(f"http://127.0.0.1:{port}/v1/models", server)
+        yield Target("direct", f"http://127.0.0.1:{port}", server.pid)
 
 
 @contextmanager
@@ -64,15 +64,15 @@ def spanwell(folder: Path, backend_url: str) -> Iterator[Target]:
     }
     collector = running([sys.executable, "-m", "spanwell_collector"], LOAD_CORE, folder / "collector.log", environ)
     proxy = running([sys.executable, "-m", "spanwell_proxy"], PROXY_CORE, folder / "proxy.log", environ)
-    with collector as collector_process, proxy as proxy_process:
-        wait_for(f"http://127.0.0.1:{collector_port}/health", collector_process)
-        wait_for(f"http://127.0.0.1:{proxy_port}/health", proxy_process)
+    with collector as collecting, proxy as proxying:
+        wait_for(f"http://127.0.0.1:{collector_port}/health", collecting)
+        wait_for(f"http://127.0.0.1:{proxy_port}/health", proxying)
         yield Target(
             name="Spanwell",
             url=f"http://127.0.0.1:{proxy_port}",
-            pid=proxy_process.pid,
+            pid=proxying.pid,
             sql_url=f"http://127.0.0.1:{sql_port}",
-            collector_pid=collector_process.pid,
+            collector_pid=collecting.pid,
         )
 
 
@@ -83,9 +83,9 @@ def litellm(folder: Path, backend_url: str, program: Path) -> Iterator[Target]:
     config.write_text(yaml.safe_dump(litellm_config(backend_url)), encoding="utf-8")
     port = free_port()
     command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    with running(command, PROXY_CORE, folder / "litellm.log", LITELLM_ENVIRON) as process:
-        wait_for(f"http://127.0.0.1:{port}/health/liveliness", process)
-        yield Target("LiteLLM proxy", f"http://127.0.0.1:{port}", process.pid)
+    with running(command, PROXY_CORE, folder / "litellm.log", LITELLM_ENVIRON) as server:
+        wait_for(f"http://127.0.0.1:{port}/health/liveliness", server)
+        yield Target("LiteLLM proxy", f"http://127.0.0.1:{port}", server.pid)
 
 
 def litellm_config(backend_url: str) -> dict[str, object]:

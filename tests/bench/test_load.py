@@ -48,8 +48,8 @@ async def test_an_answer_that_is_not_200_is_an_error(load: Load, tmp_path: Path)
     url = f"http://127.0.0.1:{(port := free_port())}"
     # A server of files: it answers any POST with 501.
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
-    with running(command, LOAD_CORE, tmp_path / "log") as process:
-        wait_for(url, process)
+    with running(command, LOAD_CORE, tmp_path / "log") as server:
+        wait_for(url, server)
         measure = await run(replace(load, url=url, connections=1))
 
     assert measure.answered == 0

@@ -14,13 +14,13 @@ PARENT = SPIN + "subprocess.run([sys.executable, '-c', 'import time; time.sleep(
 
 
 def test_the_footprint_covers_the_process_and_its_children(tmp_path: Path) -> None:
-    with running([sys.executable, "-c", PARENT], core=0, log=tmp_path / "log") as process:
-        while len(process_tree(process.pid)) < 2:
-            assert process.poll() is None
+    with running([sys.executable, "-c", PARENT], core=0, log=tmp_path / "log") as server:
+        while len(process_tree(server.pid)) < 2:
+            assert server.process.poll() is None
 
-        used = footprint(process.pid)
-        alone = footprint(process_tree(process.pid)[1])
-        os.kill(process_tree(process.pid)[1], signal.SIGKILL)
+        used = footprint(server.pid)
+        alone = footprint(process_tree(server.pid)[1])
+        os.kill(process_tree(server.pid)[1], signal.SIGKILL)
 
     assert used.cpu_s >= 0.2
     assert used.rss_mb > alone.rss_mb > 0
@@ -28,7 +28,7 @@ def test_the_footprint_covers_the_process_and_its_children(tmp_path: Path) -> No
 
 def test_a_server_that_ends_at_once_is_reported(tmp_path: Path) -> None:
     with (
-        running([sys.executable, "-c", "raise SystemExit(3)"], core=0, log=tmp_path / "log") as process,
+        running([sys.executable, "-c", "raise SystemExit(3)"], core=0, log=tmp_path / "log") as server,
         pytest.raises(RuntimeError, match="ended with status 3"),
     ):
-        wait_for(f"http://127.0.0.1:{free_port()}/health", process)
+        wait_for(f"http://127.0.0.1:{free_port()}/health", server)
