@@ -13,8 +13,8 @@ from spanwell.demo.otlp import ERROR, UNSET, Span, Value
 from spanwell.demo.tools import rerank, retrieve
 
 AGENT = "docs-agent"
-INDEX = "docs-index"
-RERANK = "rerank"
+SEARCH = "search_docs"
+RANK = "rank_passages"
 
 
 def agent_spans(call: PastCall, random: Random) -> list[Span]:
@@ -27,11 +27,9 @@ def agent_spans(call: PastCall, random: Random) -> list[Span]:
     began_ns = retrieved_ns - int(random.uniform(18, 60) * MILLISECOND_NS)
     run_id = random.randbytes(8)
     answer = call.draft.text if call.draft else None
-    run = _step(call, run_id, f"invoke_agent {AGENT}", {c.OPERATION: "invoke_agent", c.AGENT_NAME: AGENT})
-    search = _step(call, random.randbytes(8), f"retrieval {INDEX}", {c.OPERATION: "retrieval", c.DATA_SOURCE_ID: INDEX})
-    tool = _step(
-        call, random.randbytes(8), f"execute_tool {RERANK}", {c.OPERATION: "execute_tool", c.TOOL_NAME: RERANK}
-    )
+    run = _step(call, run_id, AGENT, {c.OPERATION: "invoke_agent", c.AGENT_NAME: AGENT})
+    search = _step(call, random.randbytes(8), SEARCH, {c.OPERATION: "retrieval"})
+    tool = _step(call, random.randbytes(8), RANK, {c.OPERATION: "execute_tool", c.TOOL_NAME: RANK})
     return [
         _timed(run, b"", began_ns, call.end_ns + MILLISECOND_NS, {"question": question}, answer),
         _timed(search, run_id, began_ns + MILLISECOND_NS // 2, retrieved_ns, {"question": question}, found),

@@ -9,6 +9,7 @@ from typing import Any
 from spanwell.demo.answers import is_weak
 
 IDENTIFIER = re.compile(r"\b[A-Z]{1,4}-?\d{3,}\b")
+OUTPUT_SECTION = re.compile(r"^\[output\b[^\]]*\]$", re.MULTILINE)
 PLAIN_WORD = re.compile(r"\b[A-Za-z][a-z]+\b")
 GOOD = frozenset({"pass", "passed", "good", "yes", "correct", "helpful", "true", "relevant", "safe", "faithful"})
 BAD = frozenset(
@@ -21,7 +22,11 @@ Schema = Mapping[str, Any]
 
 
 def judge_quality(text: str) -> float:
-    """How good the judged text is, 0 to 1. The same words give the same verdict, whatever delimiters surround them."""
+    """How good the judged text is, 0 to 1. The same words give the same verdict, whatever delimiters surround them.
+
+    Of a text with sections such as `[input ...]` and `[output ...]`, the output is what is judged.
+    """
+    text = OUTPUT_SECTION.split(text)[-1]
     words = " ".join(sorted(set(PLAIN_WORD.findall(text)))).encode()
     luck = zlib.crc32(words) / 2**32
     weak = is_weak(text) ^ (luck < MISJUDGED)

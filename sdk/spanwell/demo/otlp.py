@@ -57,7 +57,7 @@ def encode_batch(producer: Producer, spans: Sequence[Span], first: int, dropped:
         ],
     )
     body: bytes = ExportTraceServiceRequest(resource_spans=[group]).SerializeToString()
-    return gzip.compress(body, compresslevel=1)
+    return gzip.compress(body, compresslevel=1, mtime=0)
 
 
 def _message(span: Span) -> SpanMessage:
