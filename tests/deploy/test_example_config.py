@@ -1,0 +1,78 @@
+"""The example is read by the very code that reads a user's file, and leaves no key out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from spanwell.config import LITELLM_SECTIONS, OWN_SECTIONS, Config, load_config
+from spanwell.pricing import load_price_table
+from spanwell_collector.worker.sections import DriftSection, JudgeSection, Receiver, Rule, read_sections
+from spanwell_proxy.cache import KEYS as CACHE_KEYS
+from spanwell_proxy.cache import read_cache_settings
+from spanwell_proxy.routes import GENERAL_SETTINGS, MODEL_INFO, PARAMS, PRICE_KEYS, ROUTER_SETTINGS, read_routes
+
+EXAMPLE = Path(__file__).parents[2] / "deploy/spanwell.example.yaml"
+DOCUMENT: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+ENVIRON = {
+    "OPENAI_API_KEY": "sk-openai",
+    "ANTHROPIC_API_KEY": "sk-anthropic",
+    "GATEWAY_MASTER_KEY": "sk-master-0123456789abcdef",
+    "WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+}
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load_config(EXAMPLE, ENVIRON)
+
+
+def test_the_proxy_knows_every_key_of_it(config: Config) -> None:
+    routes = read_routes(config, load_price_table())
+
+    assert routes.ignored == ()
+    assert [deployment.id for deployment in routes.deployments["chat"]] == ["qwen-a", "qwen-b"]
+    assert [group[0].translated for group in routes.deployments.values()] == [False, False, True]
+    assert all(deployment.price for group in routes.deployments.values() for deployment in group)
+
+
+def test_the_cache_is_on(config: Config) -> None:
+    assert read_cache_settings(config) is not None
+
+
+def test_the_worker_accepts_it_with_its_rubric(config: Config) -> None:
+    worker = read_sections(config)
+
+    assert [judge.rubric.name for judge in worker.judges] == ["helpfulness"]
+    assert [rule.name for rule in worker.alerts.rules] == ["slow", "spend"]
+
+
+def test_it_shows_every_key() -> None:
+    models = DOCUMENT["model_list"]
+    prices_elsewhere = {"cache_creation_input_token_cost", "output_cost_per_reasoning_token"}
+
+    assert set(LITELLM_SECTIONS + OWN_SECTIONS) == set(DOCUMENT)
+    assert set(PARAMS) - set(PRICE_KEYS) <= keys_of([model["litellm_params"] for model in models])
+    assert set(MODEL_INFO) - prices_elsewhere == keys_of([model.get("model_info", {}) for model in models])
+    assert set(ROUTER_SETTINGS) == set(DOCUMENT["router_settings"])
+    assert set(GENERAL_SETTINGS) == set(DOCUMENT["general_settings"])
+    assert set(CACHE_KEYS) == set(DOCUMENT["cache"])
+
+
+@pytest.mark.parametrize(
+    ("section", "shown"),
+    [
+        (JudgeSection, DOCUMENT["judges"]),
+        (DriftSection, [DOCUMENT["drift"]]),
+        (Receiver, DOCUMENT["alerts"]["receivers"]),
+        (Rule, DOCUMENT["alerts"]["rules"]),
+    ],
+)
+def test_it_shows_every_key_of_the_worker(section: type[BaseModel], shown: list[dict[str, Any]]) -> None:
+    assert set(section.model_fields) == keys_of(shown)
+
+
+def keys_of(entries: list[dict[str, Any]]) -> set[str]:
+    return {key for entry in entries for key in entry}
