@@ -12,7 +12,7 @@ from spanwell_collector.access import OPEN_PATHS, is_allowed
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.journal import Journal
-from spanwell_collector.otlp import Refusal, receive_traces, refuse
+from spanwell_collector.otlp import Intake, RefusedError, refuse
 from spanwell_collector.store.client import Store
 
 TRACES_PATH = "/v1/traces"
@@ -21,7 +21,7 @@ UNAUTHENTICATED = 16  # google.rpc.Code
 
 def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
     """One ASGI application for the collector's port."""
-    traces = receive_traces(journal)
+    traces = Intake(journal)
     api = _build_api(settings, store, journal)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,12 +41,12 @@ def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
 def _forbid(path: str) -> Response:
     message = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
     if path == TRACES_PATH:
-        return refuse(Refusal(401, UNAUTHENTICATED, message))
+        return refuse(RefusedError(401, UNAUTHENTICATED, message))
     return answer_error(401, message, field="authorization")
 
 
 def _build_api(settings: Settings, store: Store, journal: Journal) -> FastAPI:
-    api = FastAPI(title="Spanwell collector", docs_url=None, redoc_url=None, exception_handlers={**HANDLERS})
+    api = FastAPI(title="Spanwell collector", docs_url=None, redoc_url=None, exception_handlers=dict(HANDLERS))
     api.include_router(build_routes(store, settings.project))
 
     @api.get("/health")

@@ -9,16 +9,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from spanwell.errors import SpoolFullError
 from spanwell.spool import Segment, Spool
+from spanwell_collector import telemetry
+from spanwell_collector.store.client import digest_batch
 
 logger = logging.getLogger("spanwell.collector")
 
+DISK_PAUSE_SECONDS: Final = 1.0
 SEGMENT_BYTES: Final = 8 << 20  # what the engine parses in well under a second
-MAX_WAITING_BYTES: Final = 128 << 20  # accepted from sockets, not yet on disk
+MAX_REMEMBERED: Final = 100_000  # batches; at two a second and producer, hours
 
 
 class _Batch(NamedTuple):
@@ -42,7 +46,8 @@ class Journal:
         self._flush_seconds = flush_seconds
         self._deliver = deliver
         self._inbox: queue.SimpleQueue[_Batch | _Stored | _Stop] = queue.SimpleQueue()
-        self._waiting_bytes = 0
+        self._accepted: OrderedDict[bytes, None] = OrderedDict()
+        self._writing: dict[bytes, asyncio.Future[None]] = {}
         self._seal_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="journal")
 
@@ -51,40 +56,60 @@ class Journal:
         """Bytes on disk that the engine does not hold yet."""
         return self._spool.size_bytes
 
-    def start(self) -> None:
-        """Deliver what an earlier process left, then begin to accept."""
+    def start(self, accepted: Iterable[bytes]) -> None:
+        """Deliver what an earlier process left, then begin to accept. `accepted` are digests the store knows."""
+        for digest in accepted:
+            self._remember(digest)
         for segment in self._spool.sealed():
+            for payload in segment.payloads():
+                self._remember(digest_batch(payload))
             self._deliver(segment)
         self._thread.start()
 
     async def write(self, payload: bytes) -> None:
-        """Return when `payload` is on the disk. Raises SpoolFullError when it cannot be; nothing of it is kept then."""
-        if self._waiting_bytes + len(payload) > MAX_WAITING_BYTES:
-            raise SpoolFullError("too many batches are waiting for the disk")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting_bytes += len(payload)
-        self._inbox.put(_Batch(payload, done))
-        try:
-            await done
-        finally:
-            self._waiting_bytes -= len(payload)
+        """Return when `payload` is on the disk. Raises SpoolFullError when it cannot be; nothing of it is kept then.
+
+        A payload that was accepted before, and is sent again because its answer got lost, changes nothing.
+        """
+        digest = digest_batch(payload)
+        if digest in self._accepted:
+            telemetry.RESENT_BATCHES.inc()
+            return
+        done = self._writing.get(digest)
+        if done is None:
+            done = self._writing[digest] = asyncio.get_running_loop().create_future()
+            done.add_done_callback(lambda done: self._settle(digest, done))
+            self._inbox.put(_Batch(payload, done))
+        await asyncio.shield(done)
+
+    def _settle(self, digest: bytes, done: asyncio.Future[None]) -> None:
+        del self._writing[digest]
+        if done.exception() is None:
+            self._remember(digest)
+
+    def _remember(self, digest: bytes) -> None:
+        self._accepted[digest] = None
+        if len(self._accepted) > MAX_REMEMBERED:
+            self._accepted.popitem(last=False)
 
     def forget(self, segment: Segment) -> None:
         """Called by the writer: the engine holds `segment`."""
         self._inbox.put(_Stored(segment))
 
-    def close(self) -> None:
-        """Seal and deliver what is open. Segments forgotten later are removed at the next start."""
+    def seal(self) -> None:
+        """Stop accepting and deliver what is open."""
         self._inbox.put(_Stop())
         self._thread.join()
+
+    def close(self) -> None:
+        """Remove what the writer has stored since `seal`."""
+        self._remove([message for message in self._take_waiting() if isinstance(message, _Stored)])
 
     def _run(self) -> None:
         stopped = False
         while not stopped:
             messages = self._take()
-            for message in messages:
-                if isinstance(message, _Stored):
-                    self._spool.remove(message.segment)
+            self._remove([message for message in messages if isinstance(message, _Stored)])
             self._commit([message for message in messages if isinstance(message, _Batch)])
             stopped = any(isinstance(message, _Stop) for message in messages)
             if stopped or time.monotonic() >= self._seal_at or self._spool.open_bytes >= SEGMENT_BYTES:
@@ -97,9 +122,17 @@ class Journal:
             messages = [self._inbox.get(timeout=wait)]
         except queue.Empty:
             return []
+        return messages + self._take_waiting()
+
+    def _take_waiting(self) -> list[_Batch | _Stored | _Stop]:
+        messages = []
         while not self._inbox.empty():
             messages.append(self._inbox.get_nowait())
         return messages
+
+    def _remove(self, stored: list[_Stored]) -> None:
+        for message in stored:
+            self._spool.remove(message.segment)
 
     def _commit(self, batches: list[_Batch]) -> None:
         written = []
@@ -124,15 +157,18 @@ class Journal:
 
     def _seal(self) -> None:
         self._seal_at = float("inf")
-        segment = self._spool.seal()
+        try:
+            segment = self._spool.seal()
+        except SpoolFullError:
+            logger.exception("the disk failed a segment that was synced before")
+            self._seal_at = time.monotonic() + DISK_PAUSE_SECONDS
+            return
         if segment is not None:
             self._deliver(segment)
 
 
 def _answer(batch: _Batch, error: SpoolFullError | None) -> None:
     def settle() -> None:
-        if batch.done.cancelled():
-            return
         if error is None:
             batch.done.set_result(None)
         else:

@@ -2,21 +2,26 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 import uvicorn
 import uvloop
+from anyio import to_thread
 from starlette.types import ASGIApp
 
+from spanwell.errors import StoreError
 from spanwell.settings import Settings
 from spanwell.spool import Spool
 from spanwell_collector.app import build_app
 from spanwell_collector.door import build_door
 from spanwell_collector.journal import Journal
+from spanwell_collector.queries.ledger import list_accepted
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
@@ -25,6 +30,7 @@ from spanwell_collector.writer import Writer
 logger = logging.getLogger("spanwell.collector")
 
 DOOR_THREADS: Final = 4
+QUESTION_THREADS: Final = 8  # of the query API; each has a client of its own
 
 
 class Server(uvicorn.Server):
@@ -37,33 +43,54 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Run the collector until SIGTERM or SIGINT. Raises StoreError when the store cannot be opened."""
+    home = settings.data / "collector"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(hold_lock(home / "lock"))
         store = open_store(settings)
         stack.callback(store.close)
         for name in migrate(store, load_migrations()):
             logger.info("applied migration %s", name)
-        spool = Spool(settings.data / "collector" / "spool", max_bytes=settings.spool_max_mb << 20)
-        if spool.torn_bytes:
-            logger.warning("cut %d bytes of batches that were never acknowledged off the spool", spool.torn_bytes)
-        writer = Writer(
-            store,
-            project=settings.project,
-            dead=settings.data / "collector" / "dead",
-            stored=lambda segment: journal.forget(segment),
-        )
-        journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put)
-        journal.start()
-        writer.start()
-        stack.callback(writer.close)
-        stack.callback(journal.close)
-        apps = [(settings.collector_port, build_app(settings, store, journal))]
+        apps = [(settings.collector_port, build_app(settings, store, _start_intake(settings, store, stack)))]
         if not settings.clickhouse_dsn:
-            pool = stack.enter_context(ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door"))
-            engine = GuardedEngine(settings.data / "store")
-            stack.callback(engine.close)
-            door = build_door(engine, pool, version=store.version, token=settings.api_token)
-            apps.append((settings.sql_port, door))
+            apps.append((settings.sql_port, _open_door(settings, store, stack)))
         uvloop.run(_serve(settings.host, apps))
+
+
+def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack) -> Journal:
+    home = settings.data / "collector"
+    spool = Spool(home / "spool", max_bytes=settings.spool_max_mb << 20)
+    if spool.torn_bytes:
+        logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
+    writer = Writer(
+        lambda batches, token: store.insert_otlp(batches, project=settings.project, token=token),
+        dead=home / "dead",
+        stored=lambda segment: journal.forget(segment),
+    )
+    journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put)
+    for stop in (journal.close, writer.close, journal.seal):  # called last to first
+        stack.callback(stop)
+    journal.start(list_accepted(store))
+    writer.start()
+    return journal
+
+
+def _open_door(settings: Settings, store: Store, stack: contextlib.ExitStack) -> ASGIApp:
+    pool = stack.enter_context(ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door"))
+    engine = GuardedEngine(settings.data / "store")
+    stack.callback(engine.close)
+    return build_door(engine, pool, version=store.version, token=settings.api_token)
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[None]:
+    """Own the data directory while the block runs. Raises StoreError when another collector does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"another collector already serves {path.parent.parent}: stop it first") from None
+        yield
 
 
 def open_store(settings: Settings) -> Store:
@@ -76,6 +103,7 @@ def open_store(settings: Settings) -> Store:
 
 async def _serve(host: str, apps: list[tuple[int, ASGIApp]]) -> None:
     servers = [_listen(host, port, app) for port, app in apps]
+    to_thread.current_default_thread_limiter().total_tokens = QUESTION_THREADS
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, servers)

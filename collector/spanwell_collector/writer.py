@@ -8,27 +8,30 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from spanwell.errors import QueryError, StoreError
 from spanwell.spool import Segment
 from spanwell_collector import telemetry
-from spanwell_collector.store.client import Store
 
 logger = logging.getLogger("spanwell.collector")
+
+Insert = Callable[[Sequence[bytes], str], None]
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 15.0
 
 
 class Writer:
-    """Inserts segments one after another; `stored` is called with each segment the engine holds."""
+    """Inserts segments one after another; `stored` is called with each segment the engine holds.
 
-    def __init__(self, store: Store, *, project: str, dead: Path, stored: Callable[[Segment], None]) -> None:
-        self._store = store
-        self._project = project
+    `insert` takes batches and their token. It raises QueryError when it refuses them for good, StoreError when not.
+    """
+
+    def __init__(self, insert: Insert, *, dead: Path, stored: Callable[[Segment], None]) -> None:
+        self._insert = insert
         self._dead = dead
         self._stored = stored
         self._inbox: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
@@ -56,7 +59,7 @@ class Writer:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                self._insert(segment)
+                self._insert_segment(segment)
             except StoreError as error:
                 telemetry.STORE_ERRORS.inc()
                 logger.warning("segment %s is not stored yet: %s", segment.id, error)
@@ -66,11 +69,11 @@ class Writer:
             else:
                 return True
 
-    def _insert(self, segment: Segment) -> None:
+    def _insert_segment(self, segment: Segment) -> None:
         payloads = segment.payloads()
         begun = time.perf_counter()
         try:
-            self._store.insert_otlp(payloads, project=self._project, token=segment.id)
+            self._insert(payloads, segment.id)
         except QueryError as error:
             logger.warning(
                 "segment %s was refused, its %d records follow one by one: %s", segment.id, len(payloads), error
@@ -81,10 +84,10 @@ class Writer:
 
     def _insert_record(self, payload: bytes, token: str) -> None:
         try:
-            self._store.insert_otlp([payload], project=self._project, token=token)
+            self._insert([payload], token)
         except QueryError as error:
             self._dead.mkdir(parents=True, exist_ok=True)
             path = self._dead / f"{token.replace(':', '-')}.otlp"
             path.write_bytes(payload)
             telemetry.DEAD_RECORDS.inc()
-            logger.error("the engine refused a record, kept in %s: %s", path, error)  # noqa: TRY400
+            logger.error("the engine refused a record, kept in %s: %s", path, error)

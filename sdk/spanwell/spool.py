@@ -45,6 +45,7 @@ class Spool:
         self._file: int | None = None
         self._path = directory
         self._open_bytes = 0
+        self._synced_bytes = 0  # of the open file
         directory.mkdir(parents=True, exist_ok=True)
         self._sealed = [segment for path in sorted(directory.glob("*.spool")) if (segment := self._recover(path))]
         self._sealed_bytes = sum(segment.size_bytes for segment in self._sealed)
@@ -70,26 +71,38 @@ class Spool:
         try:
             _write_all(file, record)
         except OSError as error:
-            os.ftruncate(file, self._open_bytes)
-            os.lseek(file, self._open_bytes, os.SEEK_SET)
+            self._cut(file, self._open_bytes)
             raise SpoolFullError(f"cannot write to the spool in {self.directory}: {error.strerror}") from error
         self._open_bytes += len(record)
 
     def sync(self) -> None:
-        """Put everything appended so far onto the disk itself."""
-        if self._file is not None:
+        """Put everything appended so far onto the disk itself.
+
+        Raises SpoolFullError when the disk fails; what was appended since the last `sync` is then gone.
+        """
+        if self._file is None or self._synced_bytes == self._open_bytes:
+            return
+        try:
             os.fsync(self._file)
+        except OSError as error:
+            # The kernel may have dropped the pages, and says so only once: syncing again would prove nothing.
+            self._cut(self._file, self._synced_bytes)
+            raise SpoolFullError(f"cannot sync the spool in {self.directory}: {error.strerror}") from error
+        self._synced_bytes = self._open_bytes
 
     def seal(self) -> Segment | None:
-        """Close the open file, list it among the sealed ones and return it; None when nothing was appended."""
-        if self._file is None:
+        """Close the open file, list it among the sealed ones and return it; None when nothing was appended.
+
+        Raises SpoolFullError as `sync` does, and leaves the file open then.
+        """
+        self.sync()
+        if self._file is None or self._open_bytes == 0:
             return None
-        os.fsync(self._file)
         os.close(self._file)
         segment = Segment(self._path, self._open_bytes)
         self._sealed.append(segment)
         self._sealed_bytes += self._open_bytes
-        self._file, self._open_bytes = None, 0
+        self._file, self._open_bytes, self._synced_bytes = None, 0, 0
         return segment
 
     def sealed(self) -> list[Segment]:
@@ -101,6 +114,11 @@ class Spool:
         segment.path.unlink(missing_ok=True)
         self._sealed.remove(segment)
         self._sealed_bytes -= segment.size_bytes
+
+    def _cut(self, file: int, size: int) -> None:
+        os.ftruncate(file, size)
+        os.lseek(file, size, os.SEEK_SET)
+        self._open_bytes = size
 
     def _begin(self) -> int:
         # Time sorts the names, the random part keeps two processes apart.

@@ -1,5 +1,6 @@
 """One Arrow table, two spellings: JSON rows by default, an Arrow stream for who asks for it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -43,7 +44,7 @@ def to_arrow(table: pa.Table, beside: dict[str, Any]) -> bytes:
     table = table.replace_schema_metadata({name: orjson.dumps(value) for name, value in beside.items()})
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def answer_error(status: int, message: str, *, field: str | None = None, allowed: Any = None) -> Response:
@@ -74,7 +75,7 @@ async def answer_store(_request: Request, error: Exception) -> Response:
     return answer_error(400 if isinstance(error, QueryError) else 503, str(error))
 
 
-HANDLERS: Final = {
+HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Awaitable[Response]]]] = {
     RequestValidationError: answer_invalid,
     HTTPException: answer_http,
     StoreError: answer_store,

@@ -25,6 +25,14 @@ FROM
 GROUP BY service, instance
 ORDER BY service, instance
 """
+ACCEPTED: Final = (
+    "SELECT digest FROM spanwell.batches WHERE received > now() - INTERVAL 6 HOUR ORDER BY received LIMIT 100000"
+)
+
+
+def list_accepted(store: Store) -> list[bytes]:
+    """Digests of the batches accepted of late, oldest first."""
+    return [digest.to_bytes(8, "little") for digest in store.query(ACCEPTED).column("digest").to_pylist()]
 
 
 def get_ledger(store: Store, project: str) -> pa.Table:

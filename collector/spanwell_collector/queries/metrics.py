@@ -61,7 +61,12 @@ def get_series(
 
 
 def _fold(by: str, where: str) -> str:
-    largest = f"SELECT {by} FROM spanwell.spans WHERE {where} GROUP BY {by} ORDER BY count() DESC, {by} LIMIT {GROUPS}"
+    largest = statement(
+        f"SELECT {by}",
+        "FROM spanwell.spans",
+        f"WHERE {where}",
+        f"GROUP BY {by} ORDER BY count() DESC, {by} LIMIT {GROUPS}",
+    )
     return f"if({by} IN ({largest}), {by}, '{OTHER}') AS grp,"
 
 

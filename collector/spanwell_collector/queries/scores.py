@@ -85,14 +85,18 @@ def get_score_series(store: Store, selection: Selection, by: str) -> pa.Table:
 
 
 def _scored(selection: Selection) -> str:
-    # A score knows neither model nor app: they are those of its span, or of its trace's first call.
+    # A score knows neither model nor app: they are those of its trace's first model call.
     return statement(
         "SELECT name, source, value, ts, model, app",
-        "FROM (SELECT trace_id, span_id, name, source, value, ts AS ts",
-        f"FROM {LATEST} WHERE {Selection(selection.project, selection.start, selection.end).where()}) AS scores",
-        "LEFT JOIN (SELECT trace_id, argMin(model, (operation = '', ts)) AS model, argMin(app, ts) AS app",
-        "FROM spanwell.spans WHERE project = {project:String} AND purpose = ''",
-        f"AND trace_id IN (SELECT trace_id FROM {LATEST} WHERE {Selection(selection.project, selection.start, selection.end).where()})",
+        "FROM (SELECT trace_id, name, source, value, ts",
+        f"FROM {LATEST}",
+        f"WHERE {selection.where()}) AS scores",
+        "LEFT JOIN (SELECT trace_id, argMin(model, (model = '', ts)) AS model, argMin(app, ts) AS app",
+        "FROM spanwell.spans",
+        "WHERE project = {project:String} AND purpose = '' AND trace_id IN",
+        "(SELECT trace_id",
+        f"FROM {LATEST}",
+        f"WHERE {selection.where()})",
         "GROUP BY trace_id) AS traces USING (trace_id)",
     )
 

@@ -9,7 +9,8 @@ from spanwell_collector.registry import DIMENSIONS
 
 WINDOW: Final = (
     "project = {project:String}"
-    " AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC') AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')"
+    " AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')"
+    " AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')"
 )
 
 

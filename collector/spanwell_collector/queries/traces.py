@@ -35,13 +35,13 @@ SPAN_COLUMNS: Final = (
     " toFloat64(cost_usd) AS cost_usd, toFloat64(saved_usd) AS saved_usd, price_version, ttft_ms, duration_ms, stream,"
     " cache, attempts, finish_reason, purpose, simulated, scope, attributes, resource, events"
 )
-TRACE_SPANS: Final = f"""
-SELECT {SPAN_COLUMNS}
-FROM spanwell.spans
-WHERE project = {{project:String}} AND trace_id = {{trace_id:String}}
-ORDER BY ts, span_id
-LIMIT 20000
-"""
+TRACE_SPANS: Final = statement(
+    f"SELECT {SPAN_COLUMNS}",
+    "FROM spanwell.spans",
+    "WHERE project = {project:String} AND trace_id = {trace_id:String}",
+    "ORDER BY ts, span_id",
+    "LIMIT 20000",
+)
 SPAN_TEXTS: Final = """
 SELECT input, output
 FROM spanwell.texts
@@ -90,7 +90,10 @@ def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit:
         "t_duration_ms >= {min_duration_ms:Float64}" if only.min_duration_ms else "",
         "(t_first_us, trace_id) < ({cursor_us:Int64}, {cursor_id:String})" if cursor else "",
     ]
-    searched = f"SELECT trace_id FROM spanwell.texts WHERE {WINDOW} AND ({_found('input')} OR {_found('output')})"
+    searched = statement(
+        "SELECT trace_id FROM spanwell.texts",
+        f"WHERE {WINDOW} AND ({_found('input')} OR {_found('output')})",
+    )
     sql = statement(
         "SELECT trace_id, " + ", ".join(f"{aggregate} AS t_{name}" for name, aggregate in TRACE_COLUMNS.items()),
         "FROM spanwell.spans",

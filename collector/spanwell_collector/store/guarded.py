@@ -37,7 +37,13 @@ TABLE_FUNCTIONS: Final = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view", "null"}
 )
 FUNCTIONS_NAMED_ALIKE: Final = frozenset({"format"})  # a harmless function; readonly refuses the table function
-REFUSED_FUNCTIONS: Final = "SELECT lower(name) FROM system.table_functions UNION DISTINCT SELECT lower(name) FROM system.functions WHERE categories IN ('AI', 'Introspection') OR lower(name) IN ('file', 'hascolumnintable', 'currentrequesturl', 'getclienthttpheader')"
+REFUSED_FUNCTIONS: Final = """
+SELECT lower(name) FROM system.table_functions
+UNION DISTINCT
+SELECT lower(name) FROM system.functions
+WHERE categories IN ('AI', 'Introspection')
+   OR lower(name) IN ('file', 'hascolumnintable', 'currentrequesturl', 'getclienthttpheader')
+"""
 SETTINGS: Final = frozenset(
     {
         "allow_experimental_variant_type",
@@ -78,16 +84,7 @@ LIMITS: Final = {
     "max_result_bytes": 512_000_000,
     "max_threads": 2,
 }
-READONLY_CODE: Final = 164
-NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
-ASK_SETTINGS: Final = re.compile(r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL)
-CODE: Final = 164
-NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
-SETTINGS_TABLE: Final = re.compile(
-    r"\s*SELECT\s+name,\s*value,\s*readonly\s+FROM\s+system\.settings\s+LIMIT\s+\d+(?:\s+FORMAT\s+\w+)?\s*",
-    re.IGNORECASE,
-)
-CODE: Final = re.compile(r"Code: (\d+)")
+READONLY_CODE: Final = re.compile(r"Code: (\d+)")
 
 
 class DoorError(QueryError):
@@ -119,7 +116,7 @@ class GuardedEngine:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path.resolve())
-        self._anchor = chdb.connect(self._path)
+        self._anchor = _connect(self._path)
         names = self._anchor.query(REFUSED_FUNCTIONS, "TabSeparatedRaw").bytes().decode().split()
         self._refused = frozenset(names) - TABLE_FUNCTIONS - FUNCTIONS_NAMED_ALIKE
 
@@ -129,7 +126,7 @@ class GuardedEngine:
     def ask(self, question: Question) -> Answer:
         """Check, then run. Raises DoorError. Blocks: call it on a thread."""
         question = question._replace(sql=ASK_SETTINGS.sub(SHOW_SETTINGS, question.sql))
-        connection = chdb.connect(self._path)
+        connection = _connect(self._path)
         try:
             self._prepare(connection, question)
             return _run(connection, question)
@@ -174,6 +171,10 @@ def check_tree(tree: str, refused: frozenset[str]) -> None:
             raise DoorError(READONLY_CODE, "this door is for reading: INTO OUTFILE is refused (READONLY)")
         if kind == "Function" and name.lower() in refused:
             raise DoorError(READONLY_CODE, f"this door is for reading: function {name} is refused (READONLY)")
+
+
+def _connect(path: str) -> Any:
+    return chdb.connect(path)  # type: ignore[no-untyped-call]
 
 
 def _run(connection: Any, question: Question) -> Answer:

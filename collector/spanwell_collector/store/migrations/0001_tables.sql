@@ -90,6 +90,18 @@ ORDER BY (project, service, instance, first)
 TTL toDateTime(received) + INTERVAL 90 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- Digests of accepted batches: a sender that lost our answer sends the same bytes again, to this process or its successor.
+CREATE TABLE spanwell.batches
+(
+    received DateTime64(3, 'UTC'),
+    digest   UInt64
+)
+ENGINE = MergeTree
+PARTITION BY toDate(received)
+ORDER BY received
+TTL toDateTime(received) + INTERVAL 2 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
 CREATE TABLE spanwell.scores
 (
     project      LowCardinality(String),

@@ -4,6 +4,7 @@
 CREATE TABLE spanwell.otlp_in
 (
     default_project String,
+    batch_digests Array(UInt64),
     resource_spans Array(Tuple(
         resource Tuple(
             attributes Array(Tuple(key String, value Tuple(
@@ -199,3 +200,7 @@ SELECT
 FROM spanwell.otlp_in
 ARRAY JOIN resource_spans AS batch
 WHERE mapContains(resource, 'spanwell.batch.first');
+
+CREATE MATERIALIZED VIEW spanwell.otlp_in_to_batches TO spanwell.batches AS
+SELECT now64(3) AS received, arrayJoin(batch_digests) AS digest
+FROM spanwell.otlp_in;
