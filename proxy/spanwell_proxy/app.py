@@ -11,13 +11,19 @@ from fastapi import FastAPI
 from spanwell.settings import Settings
 from spanwell_proxy import metrics
 from spanwell_proxy.admin import create_admin
+from spanwell_proxy.budgets import Ledger
+from spanwell_proxy.cache import Cache, CacheSettings
 from spanwell_proxy.call import Call, Receive, Send, begin_call
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.keys import KeyRing
+from spanwell_proxy.lane import keep_lane, lane_socket
+from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.outbox import Outbox, Target
+from spanwell_proxy.plan import Plan
+from spanwell_proxy.redis_cache import RedisStore
 from spanwell_proxy.replies import reply, reply_error
-from spanwell_proxy.routes import Routes
+from spanwell_proxy.sqlite_cache import SqliteStore
 from spanwell_proxy.state import open_state
 from spanwell_proxy.steps import authenticate, run
 from spanwell_proxy.telemetry import Telemetry
@@ -32,18 +38,18 @@ MODELS = ("/v1/models", "/models")
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-def create_app(settings: Settings, routes: Routes, worker: int) -> AsgiApp:
+def create_app(plan: Plan, worker: int) -> AsgiApp:
     """The callable uvicorn serves. Everything it needs is opened at its startup and closed at its shutdown."""
     gateway: Gateway | None = None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         nonlocal gateway
-        async with open_gateway(settings, routes, worker) as gateway:
+        async with open_gateway(plan, worker) as gateway:
             admin.state.gateway = gateway
             yield
 
-    admin = create_admin(settings.data / "proxy" / "state.db", lifespan)
+    admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http":
@@ -59,20 +65,28 @@ def create_app(settings: Settings, routes: Routes, worker: int) -> AsgiApp:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings, routes: Routes, worker: int) -> AsyncIterator[Gateway]:
+async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
     """Connections, queues and background tasks of one worker."""
-    home = settings.data / "proxy"
+    settings, routes = plan.settings, plan.routes
+    home, lane = settings.data / "proxy", lane_socket(settings.data)
     state = open_state(home / "state.db")
     target = Target(settings.collector_url + "/v1/traces", settings.api_token)
     outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
+    cache = _open_cache(settings, plan.cache)
     gateway = Gateway(
         routes=routes,
         groups=group_deployments(routes),
-        client=Client(),
+        client=Client(str(lane)),
         keys=KeyRing(state, routes.master_key),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
+        ledger=Ledger(home / "state.db"),
+        cache=cache,
     )
-    jobs = (gateway.telemetry.run(), outbox.send(), watch_clients(gateway), _refresh(gateway))
+    jobs = [gateway.telemetry.run(), outbox.send(), watch_clients(gateway), _refresh(gateway)]
+    if routes.translated and worker == 0:
+        jobs.append(keep_lane(lane))
+    if settings.proxy_workers > 1:
+        jobs.append(end_with_parent())
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
         yield gateway
@@ -83,7 +97,18 @@ async def open_gateway(settings: Settings, routes: Routes, worker: int) -> Async
         await gateway.telemetry.flush()
         await outbox.close(FAREWELL_S)
         await gateway.client.close()
+        gateway.ledger.close()
+        if cache:
+            await cache.store.close()
         state.close()
+
+
+def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:
+    if limits is None:
+        return None
+    if settings.redis_url:
+        return Cache(RedisStore(settings.redis_url, limits))
+    return Cache(SqliteStore(settings.data / "proxy" / "state.db", limits))
 
 
 async def answer_call(call: Call, gateway: Gateway) -> None:

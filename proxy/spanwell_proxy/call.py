@@ -76,6 +76,7 @@ class Call:
     purpose: str = ""
     reservation: str = ""
     cache_key: bytes = b""
+    leads: bool = False  # others that ask the same wait for this call
 
     deployment: Deployment | None = None
     tried: list[str] = field(default_factory=list)

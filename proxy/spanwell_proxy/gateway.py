@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spanwell_proxy.budgets import Ledger
+from spanwell_proxy.cache import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.keys import KeyRing
 from spanwell_proxy.routes import Deployment, Routes
@@ -21,6 +23,8 @@ class Gateway:
     client: Client
     keys: KeyRing
     telemetry: Telemetry
+    ledger: Ledger
+    cache: Cache | None
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import orjson
 
@@ -19,7 +20,7 @@ from spanwell_proxy.usage import estimate_usage, read_usage
 async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
     """Get an answer from `deployment` to the client, whole. Raises ApiError, retryable as long as nothing was sent."""
     call.reader, began = None, time.perf_counter()
-    body = orjson.dumps(rewrite(call, deployment))
+    body = orjson.dumps(_order(call, deployment))
     try:
         async with asyncio.timeout(deployment.first_byte_timeout_s if call.stream else deployment.timeout_s) as limit:
             answer = await client.post(deployment, request_headers(call, deployment), body)
@@ -37,6 +38,14 @@ async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
     finally:
         if not call.replied:
             call.waited_s += time.perf_counter() - began
+
+
+def _order(call: Call, deployment: Deployment) -> dict[str, Any]:
+    request = rewrite(call, deployment)
+    if not deployment.translated:
+        return request
+    del request["model"]
+    return {"request": request, "params": deployment.params, "timeout_s": deployment.timeout_s}
 
 
 async def _relay(call: Call, deployment: Deployment, answer: Answer, began: float, limit: asyncio.Timeout) -> None:

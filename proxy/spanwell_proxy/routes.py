@@ -23,6 +23,7 @@ PRICE_KEYS = (
     "output_cost_per_reasoning_token",
 )
 PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout", *PRICE_KEYS)
+OWN_PARAMS = ("weight", "timeout", "stream_timeout", *PRICE_KEYS)  # not for LiteLLM
 MODEL_INFO = ("id", "simulated", *PRICE_KEYS)
 ROUTER_SETTINGS = ("num_retries", "fallbacks", "timeout", "stream_timeout")
 GENERAL_SETTINGS = ("master_key",)
@@ -118,7 +119,7 @@ def _read_deployment(
         price=_price({**params, **info}, prefix, model, prices),
         simulated=info.get("simulated") is True,
         translated=prefix not in OPENAI_DIALECT,
-        params={key: value for key, value in params.items() if key not in ("weight", "timeout", "stream_timeout")},
+        params={key: value for key, value in params.items() if key not in OWN_PARAMS},
     )
 
 

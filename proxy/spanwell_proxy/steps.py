@@ -7,15 +7,22 @@ every call, whatever happened.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
+import orjson
+
+from spanwell_proxy import metrics
 from spanwell_proxy.body import parse_body, read_body
+from spanwell_proxy.budgets import estimate_pusd, to_pusd
+from spanwell_proxy.cache import Cache, Entry, cache_key, is_cacheable, read_entry, write_entry
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.relay import account, attempt
-from spanwell_proxy.replies import reply_error
+from spanwell_proxy.replies import EVENT_STREAM, as_stream, reply, reply_error
 from spanwell_proxy.routes import Deployment
 from spanwell_proxy.routing import Health, backoff_s, pick
+from spanwell_proxy.usage import read_usage
 
 Step = Callable[[Call, Gateway], Awaitable[None]]
 
@@ -33,6 +40,48 @@ async def read(call: Call, gateway: Gateway) -> None:
         raise ApiError(404, "model_not_found", f"the model {call.model!r} does not exist", param="model")
     if call.caller and call.caller.models and call.model not in call.caller.models:
         raise ApiError(403, "model_not_allowed", f"this key may not use the model {call.model!r}", param="model")
+
+
+async def reserve_budget(call: Call, gateway: Gateway) -> None:
+    """Only keys with budgets pay for this. Raises ApiError 429."""
+    if not call.caller or not call.caller.budgets:
+        return
+    models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
+    prices = [member.price for model in models for member, _ in gateway.groups[model] if member.price]
+    amount_pusd = estimate_pusd(call.request, len(call.body), prices)
+    call.reservation = await gateway.ledger.reserve(call.caller.key_id, call.caller.budgets, amount_pusd)
+
+
+async def look_in_cache(call: Call, gateway: Gateway) -> None:
+    """Answer from the cache if it can; if another call is fetching this very answer, wait for that one."""
+    cache = gateway.cache
+    if cache is None or not is_cacheable(call):
+        return
+    call.cache_key = cache_key(call.caller.key_id if call.caller else "", call.request)
+    stored = await cache.store.get(call.cache_key)
+    while stored is None and (flight := cache.flights.get(call.cache_key)):
+        await asyncio.wait((flight,))
+        stored = await cache.store.get(call.cache_key)
+    if stored is None:
+        call.cache, call.leads = "miss", True
+        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
+        return
+    call.cache = "hit"
+    await _answer_from(call, read_entry(stored), gateway)
+
+
+async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
+    models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
+    members = (member for model in models for member, _ in gateway.groups[model])
+    call.deployment = next((member for member in members if member.id == entry.deployment), None)
+    completion = orjson.loads(entry.body)
+    call.completion, call.answer = completion, entry.body
+    call.usage, call.cost_usd, call.saved_usd = read_usage(completion.get("usage") or {}), Decimal(0), entry.cost_usd
+    if call.stream:
+        call.ttft_s, call.stream_end = time.perf_counter() - call.started, "done"
+        await reply(call, 200, as_stream(completion, with_usage=call.wants_usage), EVENT_STREAM)
+    else:
+        await reply(call, 200, entry.body)
 
 
 async def call_upstream(call: Call, gateway: Gateway) -> None:
@@ -89,9 +138,24 @@ async def settle(call: Call, gateway: Gateway) -> None:
     call.ended = call.ended or time.perf_counter()
     if call.caller:
         gateway.telemetry.put(call)
+    else:
+        metrics.UNAUTHORIZED.inc()
+    if call.caller and call.reservation:
+        cost_pusd = to_pusd(call.cost_usd or Decimal(0))
+        await gateway.ledger.settle(call.caller.key_id, call.caller.budgets, call.reservation, cost_pusd)
+    if gateway.cache and call.leads:
+        await _fill(gateway.cache, call)
 
 
-STEPS: tuple[Step, ...] = (authenticate, read, call_upstream)
+async def _fill(cache: Cache, call: Call) -> None:
+    try:
+        if stored := write_entry(call):
+            await cache.store.put(call.cache_key, stored)
+    finally:
+        cache.flights.pop(call.cache_key).set_result(None)
+
+
+STEPS: tuple[Step, ...] = (authenticate, read, reserve_budget, look_in_cache, call_upstream)
 
 
 async def run(call: Call, gateway: Gateway) -> None:

@@ -63,6 +63,7 @@ class StreamReader:
     def __init__(self, *, hide_usage: bool) -> None:
         self.hide_usage = hide_usage
         self.usage: Usage | None = None
+        self.reported: dict[str, Any] | None = None  # the usage in the backend's own words
         self.id = ""
         self.model = ""
         self.choices: dict[int, Choice] = {}
@@ -126,7 +127,7 @@ class StreamReader:
         self.content_chunks += said_something
         if not chunk.get("usage"):
             return False
-        self.usage = read_usage(chunk["usage"])
+        self.reported, self.usage = chunk["usage"], read_usage(chunk["usage"])
         if self.hide_usage:
             del chunk["usage"]
             chunk.setdefault("choices", [])

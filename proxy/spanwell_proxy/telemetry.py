@@ -22,6 +22,7 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 BATCH_SPANS = 512
 BATCH_BYTES = 4 * 1024 * 1024
 SLICE_SPANS = 8  # encoded before calls get their turn again: under half a millisecond
+SLICE_SHARE = 50  # one in so many of those that wait comes on top, so that the queue shrinks under any load
 TICK_S = 0.1
 
 
@@ -71,12 +72,13 @@ class Telemetry:
     async def _write_batch(self, most: int) -> int:
         spans: list[Span] = []
         size = 0
+        slice_spans = SLICE_SPANS + len(self._queue) // SLICE_SHARE
         while len(spans) < most and size < BATCH_BYTES:
             call = self._queue.popleft()
             size += call.size_bytes
             spans.append(encode_span(call, with_texts=self._with_texts))
             metrics.count_call(call)
-            if len(spans) % SLICE_SPANS == 0:
+            if len(spans) % slice_spans == 0:
                 await asyncio.sleep(0)
         self._queued_bytes -= size
         ledger = {c.BATCH_FIRST: self._written, c.BATCH_SPANS: len(spans), c.BATCH_DROPPED: self.dropped}

@@ -16,7 +16,7 @@ import uvloop
 from spanwell.errors import ConfigError
 from spanwell.settings import Settings
 from spanwell_proxy.app import create_app
-from spanwell_proxy.routes import Routes
+from spanwell_proxy.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +31,21 @@ GC_THRESHOLD = (
 )  # a call makes many short-lived objects and no cycles: at 700 a fifth of its time went here
 
 
-def run_workers(settings: Settings, routes: Routes) -> int:
+def run_workers(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT."""
+    settings = plan.settings
     if settings.proxy_workers <= 1:
-        return run_worker(settings, routes, 0)
+        return run_worker(plan, 0)
     reservation = bind(settings, shared=False)
     reservation.close()  # it was free: from here on the workers share it
     return _supervise(settings.proxy_workers)
 
 
-def run_worker(settings: Settings, routes: Routes, number: int) -> int:
+def run_worker(plan: Plan, number: int) -> int:
     """Serve in this process."""
-    listener = bind(settings, shared=settings.proxy_workers > 1)
+    listener = bind(plan.settings, shared=plan.settings.proxy_workers > 1)
     config = uvicorn.Config(
-        create_app(settings, routes, number),
+        create_app(plan, number),
         http="httptools",
         ws="none",
         lifespan="on",
