@@ -1,6 +1,6 @@
 """One Arrow table, two spellings: JSON rows by default, an Arrow stream for who asks for it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import orjson
@@ -75,7 +75,7 @@ async def answer_store(_request: Request, error: Exception) -> Response:
     return answer_error(400 if isinstance(error, QueryError) else 503, str(error))
 
 
-HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Awaitable[Response]]]] = {
+HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
     RequestValidationError: answer_invalid,
     HTTPException: answer_http,
     StoreError: answer_store,

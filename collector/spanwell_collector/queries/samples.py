@@ -17,7 +17,8 @@ def list_samples(store: Store, selection: Selection, *, share: float, limit: int
         "ORDER BY ts DESC LIMIT {limit:UInt32}",
     )
     sql = statement(
-        f"WITH picked AS ({picked}), wanted AS (SELECT trace_id, span_id FROM picked)",
+        f"WITH picked AS ({picked}),",
+        "wanted AS (SELECT trace_id, span_id FROM picked)",
         "SELECT trace_id, span_id, picked.ts AS ts, app, model, user_id, session_id, input, output",
         "FROM picked INNER JOIN (SELECT trace_id, span_id, input, output",
         "FROM spanwell.texts",

@@ -84,7 +84,12 @@ LIMITS: Final = {
     "max_result_bytes": 512_000_000,
     "max_threads": 2,
 }
-READONLY_CODE: Final = re.compile(r"Code: (\d+)")
+READONLY_CODE: Final = 164
+NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
+ASK_SETTINGS: Final = re.compile(
+    r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL
+)
+CODE: Final = re.compile(r"Code: (\d+)")
 
 
 class DoorError(QueryError):
