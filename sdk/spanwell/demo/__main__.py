@@ -48,7 +48,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="port of the simulated backend and of the webhooks")
     port = parser.parse_args().port
     logging.basicConfig(level=logging.INFO, format="%(asctime)s demo %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request otherwise
+    for name in ("httpx", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line a request otherwise
     try:
         settings = Settings.load()
         config = load_config(settings.config or write_demo_config(settings, port).path)

@@ -1,14 +1,14 @@
 """The demo's applications at work: each a few lines around the stock openai client, as anybody's would be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 import spanwell
 from spanwell.conventions import HEADER_APP, HEADER_SESSION, HEADER_USER
@@ -66,7 +66,7 @@ async def ask(client: openai.AsyncOpenAI, session: Session, messages: list[Messa
     _, trace_id, span_id, _ = reply.headers.get("traceparent", "---").split("-")
     if not streamed:
         return Answer(_draft_of(reply.parse()), trace_id, span_id)
-    chunks: AsyncIterator[ChatCompletionChunk] = reply.parse()
+    chunks: openai.AsyncStream[ChatCompletionChunk] = reply.parse()
     stops_after = random.randint(3, 12) if random.random() < LEAVES_EARLY else None
     return Answer(await _read_stream(chunks, stops_after), trace_id, span_id)
 
@@ -101,22 +101,20 @@ def rank_passages(passages: list[Passage]) -> list[Passage]:
     return rerank(passages)
 
 
-async def _read_stream(chunks: Any, stops_after: int | None) -> Draft:
+async def _read_stream(chunks: openai.AsyncStream[ChatCompletionChunk], stops_after: int | None) -> Draft:
     """The parts of a stream put together; the reader goes away after `stops_after` chunks, if that is set."""
-    text, arguments, opened, count = "", "", None, 0
-    async with aclosing(chunks):
+    deltas: list[ChoiceDelta] = []
+    async with chunks:
         async for chunk in chunks:
-            count += 1
-            if stops_after is not None and count > stops_after:
+            deltas += [choice.delta for choice in chunk.choices]
+            if stops_after is not None and len(deltas) >= stops_after:
                 break
-            for choice in chunk.choices:
-                text += choice.delta.content or ""
-                for part in choice.delta.tool_calls or ():
-                    opened = opened or part
-                    arguments += part.function.arguments or ""
-    if opened is None:
-        return Draft(tokenize(text), "stop")
-    return Draft(tokenize(arguments), "tool_calls", ToolCall(opened.id, opened.function.name, arguments))
+    parts = [(part.id, part.function) for delta in deltas for part in delta.tool_calls or ()]
+    if not parts:
+        return Draft(tokenize("".join(delta.content or "" for delta in deltas)), "stop")
+    arguments = "".join(function.arguments or "" for _, function in parts if function)
+    opening_id, opening = parts[0]
+    return _tool_draft(ToolCall(opening_id or "", (opening and opening.name) or "", arguments))
 
 
 def _draft_of(completion: Any) -> Draft:
@@ -124,8 +122,11 @@ def _draft_of(completion: Any) -> Draft:
     if not message.tool_calls:
         return Draft(tokenize(message.content or ""), completion.choices[0].finish_reason)
     call = message.tool_calls[0]
-    tool_call = ToolCall(call.id, call.function.name, call.function.arguments)
-    return Draft(tokenize(tool_call.arguments), "tool_calls", tool_call)
+    return _tool_draft(ToolCall(call.id, call.function.name, call.function.arguments))
+
+
+def _tool_draft(call: ToolCall) -> Draft:
+    return Draft(tokenize(call.arguments), "tool_calls", call)
 
 
 def _headers(session: Session) -> Mapping[str, str]:
