@@ -40,6 +40,7 @@ class Answer:
     verdict: Literal["stored", "later", "away", "refused"]
     reason: str = ""
     retry_after_s: float = 0.0
+    lost: int = 0  # items of a stored batch that could not be sent with it
 
 
 Send = Callable[[Sequence[T], Delivery], Answer]
@@ -160,7 +161,9 @@ class Outbox(Generic[T]):
                 answer.verdict == "away" or time.monotonic() + answer.retry_after_s >= self._deadline
             )
             if answer.verdict == "stored":
-                self._delivered += len(batch)
+                self._delivered += len(batch) - answer.lost
+                self._dropped += answer.lost
+                self._lost += answer.lost
             elif answer.verdict == "refused" or is_late:
                 self._dropped += len(batch)
                 self._lost += len(batch)

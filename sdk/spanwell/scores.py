@@ -1,6 +1,7 @@
 """Scores: a number that a user, a test or a program gives to a trace or to one span of it."""
 
 import math
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -38,7 +39,9 @@ def score(
         if trace_id is None or not math.isfinite(value):
             logger.warning("spanwell dropped score %r: it needs a current span or trace_id=, and a finite value", name)
             return
-        current().put_score(
+        runtime = current()
+        now_s = runtime.now_ns() / 1e9 if runtime.now_ns else time.time()
+        runtime.put_score(
             {
                 "trace_id": trace_id,
                 "span_id": span_id or "",
@@ -46,6 +49,6 @@ def score(
                 "value": float(value),
                 "comment": clean(mask_secrets(cut(comment, MAX_COMMENT_CHARS))),
                 "source": source,
-                "ts": datetime.now(UTC).isoformat(),
+                "ts": datetime.fromtimestamp(now_s, UTC).isoformat(),
             }
         )
