@@ -1,0 +1,168 @@
+"""A backend that answers as vLLM 0.32 does, and misbehaves on demand."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+USAGE = {
+    "prompt_tokens": 42,
+    "total_tokens": 62,
+    "completion_tokens": 20,
+    "prompt_tokens_details": {"cached_tokens": 16, "created_cache_tokens": 0, "multimodal_tokens": None},
+    "completion_tokens_details": None,
+}
+SECRET = "sk-backend-canary-0123456789abcdef"
+WORDS = ("Foxes ", "do ", "not ", "sleep.")
+
+
+@dataclass
+class Backend:
+    """`moods` holds what the next requests meet, one each; when it is empty all goes well."""
+
+    moods: deque[str] = field(default_factory=deque)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    aborted: asyncio.Event = field(default_factory=asyncio.Event)
+    pause_s: float = 0.0
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        mood = self.moods.popleft() if self.moods else "well"
+        try:
+            return await self._answer(request, body, mood)
+        except (ConnectionResetError, asyncio.CancelledError):
+            self.aborted.set()
+            raise
+
+    async def _answer(self, request: web.Request, body: dict[str, Any], mood: str) -> web.StreamResponse:
+        if mood in STATUSES:
+            status, error, headers = STATUSES[mood]
+            return web.json_response(error, status=status, headers=headers)
+        if mood == "hang":
+            await asyncio.sleep(60)
+        if mood == "drop":
+            assert request.transport is not None
+            request.transport.abort()
+        if mood == "not json":
+            return web.Response(text="<html>oops</html>", content_type="application/json")
+        await asyncio.sleep(self.pause_s)
+        if body.get("stream"):
+            return await self._stream(request, body, mood)
+        return web.json_response(completion(body))
+
+    async def _stream(self, request: web.Request, body: dict[str, Any], mood: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        for at, event in enumerate(events(body, mood)):
+            if at == 2 and mood in ("close early", "garbage", "slow"):
+                if mood == "close early":
+                    assert request.transport is not None
+                    request.transport.abort()
+                if mood == "garbage":
+                    await response.write(b"data: {broken\n\n")
+                if mood == "slow":
+                    await asyncio.sleep(30)
+            await response.write(event)
+            await asyncio.sleep(self.pause_s)
+        return response
+
+
+def fault(kind: str, message: str, code: int) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+STATUSES: dict[str, tuple[int, Any, dict[str, str]]] = {
+    "500": (500, fault("InternalServerError", f"boom with {SECRET} inside", 500), {}),
+    "503": (503, {"detail": "no room"}, {}),
+    "429": (429, fault("RateLimitError", "slow down", 429), {"Retry-After": "0"}),
+    "429 long": (429, fault("RateLimitError", "slow down", 429), {"Retry-After": "120"}),
+    "400": (400, fault("BadRequestError", "temperature must be non-negative, got -1.0.", 400), {}),
+    "401": (401, fault("AuthenticationError", f"Incorrect API key provided: {SECRET}", 401), {}),
+    "detail": (404, {"detail": "Not Found"}, {}),
+}
+
+
+def completion(body: dict[str, Any]) -> dict[str, Any]:
+    """vLLM sends its nulls."""
+    message = {"role": "assistant", "content": "".join(WORDS), "refusal": None, "tool_calls": None, "reasoning": None}
+    finish_reason = "stop"
+    if body.get("tools"):
+        finish_reason = "tool_calls"
+        call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}}
+        message |= {"content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1795207129,
+        "model": body["model"],
+        "choices": [choice],
+        "system_fingerprint": "vllm-0.32.0-ef711728",
+        "usage": USAGE,
+        "prompt_logprobs": None,
+        "kv_transfer_params": None,
+    }
+
+
+def events(body: dict[str, Any], mood: str) -> list[bytes]:
+    """Role, content, finish, usage, done. The mood may put usage in other places."""
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795207146, "model": body["model"]}
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return head | {"choices": [choice]}
+
+    first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}
+    tools = [{"tool_calls": [first]}] + [
+        {"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in ('{"city":', '"Rome"}')
+    ]
+    deltas: list[dict[str, Any]] = tools if body.get("tools") else [{"content": word} for word in WORDS]
+    last = chunk({}, "tool_calls" if body.get("tools") else "stop")
+    chunks = [chunk({"role": "assistant", "content": ""}), *map(chunk, deltas), last]
+    if mood == "usage at finish":
+        last["usage"] = USAGE
+    elif mood == "usage everywhere":
+        chunks = [each | {"usage": USAGE} for each in chunks]
+    elif mood == "usage with choice":
+        chunks.append(head | {"choices": [{"index": 0, "delta": {}}], "usage": USAGE})
+    elif mood != "no usage" and (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append(head | {"choices": [], "usage": USAGE})
+    if mood == "error inside":
+        chunks.insert(2, fault("InternalServerError", f"engine died, key {SECRET}", 500))
+    return [b"data: " + json.dumps(each, separators=(",", ":")).encode() + b"\n\n" for each in chunks] + [
+        b"data: [DONE]\n\n"
+    ]
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[int]:
+    """Serve on a free port; yields it."""
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def running_backend() -> AsyncIterator[Backend]:
+    backend, app = Backend(), web.Application(client_max_size=2**26)
+    app.router.add_post("/v1/chat/completions", backend.answer)
+    async with served(app) as backend.port:
+        yield backend
