@@ -39,7 +39,7 @@ class Pipeline(SpanProcessor):
         self._endpoint = endpoint
         self._resource = resource
         self._opener = make_opener(endpoint.traces_url, _tls(endpoint))
-        self._instance = token_hex(8)
+        self._instance = token_hex(4)
         self.spans: Outbox[ReadableSpan] = Outbox(
             "spans", self._send_spans, capacity=SPAN_CAPACITY, batch_size=SPAN_BATCH, delay_s=DELAY_S
         )
@@ -81,7 +81,7 @@ class Pipeline(SpanProcessor):
         self.flush(timeout_s=5.0)
 
     def _start_over(self) -> None:
-        self._instance = token_hex(8)
+        self._instance = token_hex(4)
         self.spans.reset()
         self.scores.reset()
 

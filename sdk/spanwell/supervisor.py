@@ -17,7 +17,7 @@ from dataclasses import dataclass
 POLL_S = 0.05
 STEADY_S = 30.0  # who lived this long starts again with a clean record
 LONGEST_LINE = 64 * 1024
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -136,7 +136,7 @@ class _Lines(asyncio.Protocol):
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             lines, self._rest = [*lines, self._rest], b""
-        for line in lines:
+        for line in filter(bytes.strip, lines):
             self._emit(printable(line))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -76,7 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", f"configuration: {path or 'none; `spanwell up` starts the demo'}")
     if path is not None:
         yield from check_services(replace(settings, config=path))
-    yield check_keys(config)
+        yield check_keys(config)
     yield from asyncio.run(_ask_network(settings, config))
 
 
@@ -144,10 +144,10 @@ async def _ask_network(settings: Settings, config: Config) -> list[Finding]:
 
 
 async def _check_port(settings: Settings, field: str) -> Finding:
-    port, name = getattr(settings, field), field.removesuffix("_port")
+    port, name = getattr(settings, field), field.removesuffix("_port").replace("sql", "SQL door")
     if is_port_free(settings.host, port):
         return Finding("ok", f"port {port} of the {name} is free; it is not running")
-    address: str = getattr(settings, f"{name}_url")
+    address: str = getattr(settings, field.replace("_port", "_url"))
     status = await get_status(address + HEALTH_PATHS[field], BACKEND_TIMEOUT_S)
     if status == 200:
         return Finding("ok", f"the {name} answers on port {port}")

@@ -15,10 +15,12 @@ from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 
 TIMEOUT_S = 10.0
-COLUMNS = ("id", "name", "team", "budget_usd_per_hour", "spent_usd", "blocked", "created_at")
+PERIODS = ("hour", "day", "month", "total")
+COLUMNS = ("id", "name", "team", "models", "budgets", "blocked", "created_at", "expires_at")
 
 CREATE = """\
 Make a key and print it. The gateway keeps only its hash: this is the one time it can be read."""
+BUDGET = "what its calls may cost, such as 5/day; the periods are hour, day, month and total (repeat it)"
 
 
 def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +36,8 @@ def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     create = actions.add_parser("create", help="make a key and print it, once", description=CREATE)
     create.add_argument("name", help="who uses the key; shown in lists and on spans")
     create.add_argument("--team", default="", help="team that its calls count for")
-    create.add_argument("--budget-usd-per-hour", metavar="USD", help="what its calls may cost in an hour")
+    create.add_argument("--model", action="append", default=[], help="a model it may call (repeat it); all, if none")
+    create.add_argument("--budget", action="append", default=[], type=read_budget, metavar="USD/PERIOD", help=BUDGET)
     create.set_defaults(run=_create)
     actions.add_parser("list", help="all keys, without the keys themselves").set_defaults(run=_list)
     for action, text in (("block", "refuse calls with a key"), ("delete", "forget a key")):
@@ -44,8 +47,8 @@ def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _create(options: argparse.Namespace, settings: Settings) -> int:
-    wanted = {"name": options.name, "team": options.team, "budget_usd_per_hour": options.budget_usd_per_hour}
-    made = _ask(settings, "POST", "/admin/keys", {name: value for name, value in wanted.items() if value})
+    wanted = {"name": options.name, "team": options.team, "models": options.model, "budgets": options.budget}
+    made = _ask(settings, "POST", "/admin/keys", wanted)
     write(str(made["key"]))
     return 0
 
@@ -68,6 +71,14 @@ def _delete(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def read_budget(text: str) -> dict[str, str]:
+    """`5/day` as the administration API takes it. Raises ArgumentTypeError, which argparse shows."""
+    usd, _, period = text.partition("/")
+    if period not in PERIODS or not usd.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: write US dollars and a period, such as 5/day or 0.5/hour")
+    return {"usd": usd, "period": period}
+
+
 def find_config(settings: Settings) -> Path | None:
     """The configuration in force: the one that was named, else the one the demo wrote."""
     demo = settings.data / "demo" / "spanwell.yaml"
@@ -76,13 +87,19 @@ def find_config(settings: Settings) -> Path | None:
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
     """Lines of a plain table with the columns that some row has."""
-    shown = [column for column in columns if any(row.get(column) not in (None, "") for row in rows)]
-    cells = [
-        shown,
-        *([str(row.get(column) if row.get(column) is not None else "") for column in shown] for row in rows),
-    ]
+    shown = [column for column in columns if any(show(row.get(column)) for row in rows)] or list(columns)
+    cells = [shown, *([show(row.get(column)) for column in shown] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(shown))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def show(value: Any) -> str:
+    """A cell: lists as words, a budget as it is given."""
+    if isinstance(value, list):
+        return " ".join(show(item) for item in value)
+    if isinstance(value, dict):
+        return f"{value.get('usd')}/{value.get('period')}"
+    return {None: "", True: "yes", False: ""}.get(value, str(value))
 
 
 def _ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
