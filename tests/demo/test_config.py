@@ -4,9 +4,13 @@ from pathlib import Path
 import yaml
 
 from spanwell.config import load_config
-from spanwell.demo.config import DEMO_KEY, write_demo_config
+from spanwell.demo.config import DEMO_KEY, RECEIVER, write_demo_config
 from spanwell.demo.planted import SLOW_MODEL, SLOW_SHARE
+from spanwell.demo.profiles import MODELS, price_of
+from spanwell.pricing import PriceTable
 from spanwell.settings import Settings
+from spanwell_collector.worker.sections import read_sections
+from spanwell_proxy.routes import read_routes
 
 
 def test_the_file_loads_and_routes_to_the_simulator(tmp_path: Path) -> None:
@@ -56,3 +60,22 @@ def test_judges_find_their_rubric_beside_the_file(tmp_path: Path) -> None:
 
     rubric = yaml.safe_load((demo.path.parent / judge["rubric"]).read_text())
     assert rubric["pass"] in rubric["labels"]
+
+
+def test_the_proxy_reads_the_prices_that_the_history_is_written_with(tmp_path: Path) -> None:
+    config = load_config(write_demo_config(Settings(data=tmp_path), 1).path)
+
+    routes = read_routes(config, PriceTable())
+
+    by_name = {model.name: price_of(model) for model in MODELS}
+    for deployment in (one for group in routes.deployments.values() for one in group):
+        assert deployment.price == by_name[deployment.model]
+
+
+def test_the_worker_accepts_its_sections(tmp_path: Path) -> None:
+    config = load_config(write_demo_config(Settings(data=tmp_path), 1).path)
+
+    sections = read_sections(config)
+
+    assert [judge.rubric.name for judge in sections.judges] == ["helpfulness"]
+    assert {rule.receiver for rule in sections.alerts.rules} == {RECEIVER}

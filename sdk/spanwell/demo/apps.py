@@ -19,6 +19,7 @@ from spanwell.demo.sessions import Message, Session, conversation
 from spanwell.demo.tokens import tokenize
 from spanwell.demo.tools import Passage, rerank, retrieve, track_parcel, with_context
 
+INDEX_S = 0.03  # an index on another machine would take as long
 LEAVES_EARLY = 0.02  # share of streams whose reader goes away
 
 
@@ -31,15 +32,20 @@ class Answer:
     span_id: str
 
 
-async def run_session(client: openai.AsyncOpenAI, session: Session, random: Random) -> Answer | None:
-    """Ask a session's questions one after the other; the last answer. Raises openai's errors."""
+async def run_session(
+    client: openai.AsyncOpenAI, session: Session, random: Random, *, pace: float = 1.0
+) -> Answer | None:
+    """Ask a session's questions one after the other; the last answer. `pace` 0 leaves no time to think.
+
+    Raises openai's errors.
+    """
     if session.app.name == AGENT:
         await answer_from_docs(client, session, session.questions[0])
         return None
     answer: Answer | None = None
     for messages in conversation(session):
         if answer is not None:
-            await asyncio.sleep(random.uniform(2, 6))  # the user reads, thinks and types
+            await asyncio.sleep(pace * random.uniform(2, 6))  # the user reads, thinks and types
         answer = await _take_turn(client, session, messages, random)
     return answer
 
@@ -77,7 +83,7 @@ async def answer_from_docs(client: openai.AsyncOpenAI, session: Session, questio
         spanwell.session(user_id=session.user, session_id=session.id),
         spanwell.span(AGENT, operation="invoke_agent", input={"question": question}) as run,
     ):
-        passages = rank_passages(search_docs(question))
+        passages = rank_passages(await search_docs(question))
         completion = await client.chat.completions.create(
             model=session.app.model,
             messages=[
@@ -92,7 +98,8 @@ async def answer_from_docs(client: openai.AsyncOpenAI, session: Session, questio
 
 
 @spanwell.trace(operation="retrieval")
-def search_docs(question: str) -> list[Passage]:
+async def search_docs(question: str) -> list[Passage]:
+    await asyncio.sleep(INDEX_S)
     return retrieve(question)
 
 

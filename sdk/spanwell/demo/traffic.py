@@ -41,6 +41,7 @@ class Traffic:
         self._dealer = Dealer(random, f"l{int(time.time()) % 1_000_000:06d}-")
         self._client = _client(settings, DEMO_KEY)
         self._interns = _client(settings, INTERNS_KEY)
+        self._outage = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_SESSIONS)
 
     async def run(self) -> None:
@@ -102,7 +103,8 @@ class Traffic:
         try:
             return await call()
         except openai.APIConnectionError:
-            await wait_until_healthy(f"{self._settings.proxy_url}/health", "proxy")
+            async with self._outage:  # one asks and says so, the others wait for it
+                await wait_until_healthy(f"{self._settings.proxy_url}/health", "proxy")
         except BACKEND_TROUBLE as error:
             logger.debug("a call failed: %s", error)
         return None
