@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from spanwell.errors import ConfigError
+from spanwell.masking import mask_secrets
 
 LITELLM_SECTIONS = ("model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables")
 OWN_SECTIONS = ("cache", "judges", "drift", "alerts")
@@ -17,17 +18,20 @@ REFERENCE = "os.environ/"
 
 @dataclass(frozen=True)
 class Config:
-    """The file's sections, references resolved. `model_list` and the `*_settings` are LiteLLM's own format."""
+    """The file's sections, references resolved. `model_list` and the `*_settings` are LiteLLM's own format.
+
+    Sections hold keys, so a repr shows none of them.
+    """
 
     source: str = "no file"
-    model_list: list[dict[str, Any]] = field(default_factory=list)
-    router_settings: dict[str, Any] = field(default_factory=dict)
-    litellm_settings: dict[str, Any] = field(default_factory=dict)
-    general_settings: dict[str, Any] = field(default_factory=dict)
-    cache: dict[str, Any] = field(default_factory=dict)
-    judges: list[dict[str, Any]] = field(default_factory=list)
-    drift: dict[str, Any] = field(default_factory=dict)
-    alerts: dict[str, Any] = field(default_factory=dict)
+    model_list: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    router_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    litellm_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    general_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    judges: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    drift: dict[str, Any] = field(default_factory=dict, repr=False)
+    alerts: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -39,7 +43,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: the file must be a mapping with keys like model_list")
     unknown = [key for key in document if key not in LITELLM_SECTIONS + OWN_SECTIONS]
@@ -47,13 +51,32 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(
             f"{path}: unknown key {unknown[0]!r}; allowed are {', '.join(LITELLM_SECTIONS + OWN_SECTIONS)}"
         )
-    environ = {**document.pop("environment_variables", {}), **environ}
+    environ = {**_read_variables(path, document.pop("environment_variables", None)), **environ}
     sections = {key: _resolve(value, environ, f"{path}: {key}") for key, value in document.items() if value is not None}
     for key, value in sections.items():
-        expected = list if key in ("model_list", "judges") else dict
-        if not isinstance(value, expected):
-            raise ConfigError(f"{path}: {key} must be a {'list' if expected is list else 'mapping'}")
+        _check_section(f"{path}: {key}", value, is_list=key in ("model_list", "judges"))
     return Config(source=str(path), **sections)
+
+
+def _explain(error: Exception) -> str:
+    """Where and what, without the line itself: it may hold a key."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return mask_secrets(str(error).splitlines()[0])
+    return f"line {error.problem_mark.line + 1}: {mask_secrets(error.problem or 'unreadable')}"
+
+
+def _read_variables(path: Path, section: Any) -> dict[str, str]:
+    if section is not None and not isinstance(section, dict):
+        raise ConfigError(f"{path}: environment_variables must be a mapping")
+    return {str(name): str(value) for name, value in (section or {}).items()}
+
+
+def _check_section(where: str, value: Any, *, is_list: bool) -> None:
+    if not isinstance(value, list if is_list else dict):
+        raise ConfigError(f"{where} must be a {'list' if is_list else 'mapping'}")
+    for index, item in enumerate(value if is_list else ()):
+        if not isinstance(item, dict):
+            raise ConfigError(f"{where}[{index}] must be a mapping")
 
 
 def _resolve(value: Any, environ: Mapping[str, str], where: str) -> Any:

@@ -20,6 +20,7 @@ MAX_CHARS = 32 * 1024  # of one payload
 MAX_ITEMS = 256  # of one container
 MAX_DEPTH = 8
 MAX_INT = 2**63  # what protobuf's int64 holds
+MAX_BITS = 10_000  # longer integers Python refuses to write as decimals
 SMALL_ITEMS = 100
 NODE_COST = 8  # characters that a value costs beside its text
 SECRET_NAMES = frozenset(
@@ -168,7 +169,7 @@ def name_of(kind: type) -> str:
 def _number(value: int | float) -> int | float | str:
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
-    return value if abs(value) < MAX_INT else f"<int of {value.bit_length()} bits>"
+    return value if value.bit_length() < MAX_BITS else f"<int of {value.bit_length()} bits>"
 
 
 def _leaf(value: Any, kind: type) -> Scalar | None:

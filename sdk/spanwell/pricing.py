@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from spanwell.errors import ConfigError
+
 PRICE_FILE = "model_prices_and_context_window_backup.json"
 
 
@@ -40,23 +42,26 @@ class Price:
 
     @classmethod
     def from_litellm(cls, entry: Mapping[str, Any], version: str) -> "Price | None":
-        """The rates of one entry in LiteLLM's format, or None where it has no price a token."""
-        if "input_cost_per_token" not in entry:
+        """The rates of one entry in LiteLLM's format, or None where it has no price a token. ConfigError for no number."""
+        if entry.get("input_cost_per_token") is None:
             return None
         return cls(
-            input=_rate(entry["input_cost_per_token"]),
-            output=_rate(entry.get("output_cost_per_token") or 0),
+            input=_rate(entry, "input_cost_per_token") or Decimal(0),
+            output=_rate(entry, "output_cost_per_token") or Decimal(0),
             version=version,
-            cached=_optional_rate(entry.get("cache_read_input_token_cost")),
-            cache_write=_optional_rate(entry.get("cache_creation_input_token_cost")),
-            reasoning=_optional_rate(entry.get("output_cost_per_reasoning_token")),
+            cached=_rate(entry, "cache_read_input_token_cost"),
+            cache_write=_rate(entry, "cache_creation_input_token_cost"),
+            reasoning=_rate(entry, "output_cost_per_reasoning_token"),
         )
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal:
-    """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning."""
-    plain_input = usage.input - usage.cached - usage.cache_write
-    plain_output = usage.output - usage.reasoning
+    """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning.
+
+    A backend that reports more cached tokens than input leaves no plain ones, never a negative cost.
+    """
+    plain_input = max(usage.input - usage.cached - usage.cache_write, 0)
+    plain_output = max(usage.output - usage.reasoning, 0)
     return (
         plain_input * price.input
         + usage.cached * (price.input if price.cached is None else price.cached)
@@ -91,10 +96,15 @@ def load_price_table() -> PriceTable:
     return PriceTable(version="litellm-" + hashlib.sha256(content).hexdigest()[:12], entries=json.loads(content))
 
 
-def _rate(value: Any) -> Decimal:
-    # repr of a float is the shortest text that reads back as it: 7.5e-08 becomes exactly 0.000000075.
-    return Decimal(repr(float(value)))
-
-
-def _optional_rate(value: Any) -> Decimal | None:
-    return None if value is None else _rate(value)
+def _rate(entry: Mapping[str, Any], name: str) -> Decimal | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    try:
+        # repr of a float is the shortest text that reads back as it: 7.5e-08 becomes exactly 0.000000075.
+        rate = Decimal(repr(float(value)))
+    except (TypeError, ValueError):
+        rate = Decimal("NaN")
+    if not rate.is_finite() or rate < 0:
+        raise ConfigError(f"{name}: {value!r} is no price; write US dollars a token, such as 0.0000002")
+    return rate

@@ -29,9 +29,11 @@ class Settings:
     )
     dashboard_port: int = field(default=8501, metadata={"help": "Port of the dashboard."})
     clickhouse_dsn: str = field(
-        default="", metadata={"help": "A ClickHouse server to store into; empty means the embedded engine."}
+        default="", repr=False, metadata={"help": "A ClickHouse server to store into; empty means the embedded engine."}
     )
-    api_token: str = field(default="", metadata={"help": "Bearer token that the collector and the SQL door ask for."})
+    api_token: str = field(
+        default="", repr=False, metadata={"help": "Bearer token that the collector and the SQL door ask for."}
+    )
     project: str = field(default="default", metadata={"help": "Project that spans belong to when they name none."})
     spool_max_mb: int = field(
         default=512, metadata={"help": "Bound of each spool on disk; beyond it senders are told to wait."}
@@ -41,7 +43,9 @@ class Settings:
     )
     proxy_workers: int = field(default=1, metadata={"help": "Gateway processes that share one port."})
     redis_url: str = field(
-        default="", metadata={"help": "Redis for the exact cache, when several hosts share one; empty means SQLite."}
+        default="",
+        repr=False,
+        metadata={"help": "Redis for the exact cache, when several hosts share one; empty means SQLite."},
     )
     capture_content: bool = field(default=True, metadata={"help": "Store prompts and outputs beside the spans."})
 
@@ -72,7 +76,7 @@ class Settings:
         values = {
             name: _parse(variable, environ[variable], hints[name])
             for variable, name in known.items()
-            if variable in environ
+            if environ.get(variable)
         }
         settings = cls(**values)
         if not is_loopback(settings.host) and not settings.api_token:
@@ -107,6 +111,8 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
     if kind is int:
         if not text.isascii() or not text.isdigit():
             raise ConfigError(f"{variable}={text!r}: write a whole number")
+        if variable.endswith("_PORT") and not 0 < int(text) < 65536:
+            raise ConfigError(f"{variable}={text}: write a port between 1 and 65535")
         return int(text)
     if kind in (Path, Path | None):
         return Path(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spanwell.supervisor import Child, Service, backoff_s, describe_exit, printable
+from tests.sdk.sink import wait_until
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -31,7 +32,7 @@ class Log:
 
     async def wait_for(self, word: str, times: int = 1) -> str:
         async with asyncio.timeout(10):
-            while sum(word in line for line in self.lines) < times:
+            while sum(word in line for line in self.lines) < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return [line for line in self.lines if word in line][-1]
 
@@ -113,7 +114,7 @@ async def test_what_a_process_started_goes_with_it() -> None:
 
     await child.stop(5)
 
-    assert not is_alive(grandchild)
+    assert wait_until(lambda: not is_alive(grandchild), seconds=5)
 
 
 async def test_a_wrong_configuration_is_not_tried_again() -> None:
@@ -149,7 +150,8 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         "from spanwell.supervisor import Child, Service\n"
         "async def yes(): return True\n"
         "async def main():\n"
-        f"    child = Child(Service('web', (sys.executable, '-c', {SLEEP!r}), yes, dict(os.environ)), lambda *_: None)\n"
+        f"    service = Service('web', (sys.executable, '-c', {SLEEP!r}), yes, dict(os.environ))\n"
+        "    child = Child(service, lambda *_: None)\n"
         "    child.start()\n"
         "    await child.wait_healthy(5)\n"
         "    print(child.pid, flush=True)\n"
@@ -165,10 +167,7 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     supervisor.wait()
     supervisor.stdout.close()
 
-    deadline = time.monotonic() + 5
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_alive(pid)
+    assert wait_until(lambda: not is_alive(pid), seconds=5)
 
 
 @pytest.mark.parametrize(("deaths", "expected"), [(1, 0.5), (2, 1.0), (4, 4.0), (20, 30.0)])
