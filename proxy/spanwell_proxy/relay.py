@@ -13,7 +13,7 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.replies import EVENT_STREAM, as_stream, begin_stream, reply, send_part
 from spanwell_proxy.routes import Deployment
 from spanwell_proxy.stream import BrokenStreamError, StreamReader
-from spanwell_proxy.upstream import Answer, Client, read_failure, request_headers
+from spanwell_proxy.upstream import Answer, Client, clean, read_failure, request_headers
 from spanwell_proxy.usage import estimate_usage, read_usage
 
 
@@ -34,7 +34,9 @@ async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
         told = "broke the connection" if call.replied else "cannot be reached"
         raise _failed(call, 502, "upstream_unreachable", told, deployment) from error
     except BrokenStreamError as error:
-        raise _failed(call, 502, "upstream_broken_stream", f"failed: {error}", deployment) from error
+        raise _failed(
+            call, 502, "upstream_broken_stream", f"failed: {clean(str(error), deployment)}", deployment
+        ) from error
     finally:
         if not call.replied:
             call.waited_s += time.perf_counter() - began

@@ -113,13 +113,13 @@ def request_headers(call: Call, deployment: Deployment) -> dict[str, str]:
 def read_failure(deployment: Deployment, status: int, retry_after: str, body: bytes) -> ApiError:
     """A backend's refusal. Its own words go through if they are in OpenAI's shape, without any secret."""
     message, shaped = _message_of(body)
-    message = _clean(message, deployment)[:LONGEST_MESSAGE]
+    message = clean(message, deployment)[:LONGEST_MESSAGE]
     kind = "upstream_rate_limited" if status == 429 else f"upstream_{status}"
     retry_after_s = read_retry_after(retry_after, datetime.now(UTC)) if retry_after else None
     # The client's key was right; it is the gateway's own that the backend refused. Redirects are not followed.
     faulty = status in (401, 403) or status < 400
     if shaped is not None and not faulty:
-        cleaned = orjson.loads(_clean(orjson.dumps(shaped).decode(), deployment))
+        cleaned = orjson.loads(clean(orjson.dumps(shaped).decode(), deployment))
         return ApiError(
             status, kind, message, retryable=status in RETRYABLE, retry_after_s=retry_after_s, body={"error": cleaned}
         )
@@ -158,7 +158,8 @@ def _message_of(body: bytes) -> tuple[str, dict[str, Any] | None]:
     return orjson.dumps(document).decode()[:LONGEST_MESSAGE], None
 
 
-def _clean(text: str, deployment: Deployment) -> str:
+def clean(text: str, deployment: Deployment) -> str:
+    """A backend's words without secrets, and without the key it was called with, whatever that looks like."""
     if deployment.api_key:
         text = text.replace(deployment.api_key, "[SECRET]")
     return mask_secrets(text)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,7 +97,7 @@ STATUSES: dict[str, tuple[int, Any, dict[str, str]]] = {
 
 def completion(body: dict[str, Any]) -> dict[str, Any]:
     """vLLM sends its nulls."""
-    message = {"role": "assistant", "content": "".join(WORDS), "refusal": None, "tool_calls": None, "reasoning": None}
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(WORDS), "refusal": None, "tool_calls": None}
     finish_reason = "stop"
     if body.get("tools"):
         finish_reason = "tool_calls"
@@ -125,8 +125,13 @@ def events(body: dict[str, Any], mood: str) -> list[bytes]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return head | {"choices": [choice]}
 
-    first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}
-    tools = [{"tool_calls": [first]}] + [
+    first: dict[str, Any] = {
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": ""},
+    }
+    tools: list[dict[str, Any]] = [{"tool_calls": [first]}] + [
         {"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in ('{"city":', '"Rome"}')
     ]
     deltas: list[dict[str, Any]] = tools if body.get("tools") else [{"content": word} for word in WORDS]
@@ -145,6 +150,15 @@ def events(body: dict[str, Any], mood: str) -> list[bytes]:
     return [b"data: " + json.dumps(each, separators=(",", ":")).encode() + b"\n\n" for each in chunks] + [
         b"data: [DONE]\n\n"
     ]
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Look again and again; TimeoutError if it does not come true."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

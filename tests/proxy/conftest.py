@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from tests.proxy.backend import Backend, running_backend
 from tests.proxy.gateway import Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink, running_sink

@@ -12,10 +12,11 @@ import httpx
 import uvicorn
 import yaml
 from openai import AsyncOpenAI
+
 from spanwell.settings import Settings
 from spanwell_proxy.app import create_app
 from spanwell_proxy.plan import read_plan
-from tests.proxy.backend import SECRET
+from tests.proxy.backend import SECRET, until
 
 MASTER_KEY = "sk-master-canary-fedcba9876543210"
 ASK = {"model": "fox", "messages": [{"role": "user", "content": "Do foxes sleep?"}]}
@@ -40,12 +41,12 @@ class Proxy:
         given = {"authorization": f"Bearer {self.key}"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
-        async with httpx.AsyncClient(timeout=10.0) as client:
+        async with httpx.AsyncClient(timeout=60.0) as client:
             content = {"content": body} if isinstance(body, bytes) else {"json": ASK if body is None else body}
             return await client.post(self.url + path, headers=given, **content)
 
     async def get(self, path: str, key: str = "") -> httpx.Response:
-        async with httpx.AsyncClient(timeout=10.0) as client:
+        async with httpx.AsyncClient(timeout=60.0) as client:
             return await client.get(self.url + path, headers={"authorization": f"Bearer {key or self.key}"})
 
 
@@ -72,9 +73,7 @@ async def running_proxy(
             uvicorn.Config(create_app(plan, worker), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        async with asyncio.timeout(10):
-            while not server.started:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.started, 10)
         try:
             yield Proxy(f"http://127.0.0.1:{listener.getsockname()[1]}")
         finally:

@@ -10,7 +10,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from tests.proxy.backend import served
+
+from tests.proxy.backend import served, until
 
 
 @dataclass
@@ -51,9 +52,7 @@ class Sink:
 
     async def wait(self, count: int, timeout_s: float = 5.0) -> list[Seen]:
         """The spans, once there are `count`; a moment longer, to notice one too many."""
-        async with asyncio.timeout(timeout_s):
-            while len(self.spans) < count:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(self.spans) >= count, timeout_s)
         await asyncio.sleep(0.15)
         assert count == len(self.spans)
         return self.spans

@@ -3,6 +3,7 @@ import json
 
 import openai
 import pytest
+
 from spanwell import conventions as c
 from tests.proxy.backend import SECRET, USAGE, WORDS, Backend
 from tests.proxy.gateway import ASK, COST_USD, MASTER_KEY, Proxy
@@ -20,7 +21,7 @@ async def test_a_unary_call_is_answered_and_becomes_one_span(proxy: Proxy, sink:
 
     (span,) = await sink.wait(1)
     assert "".join(WORDS) == answer.choices[0].message.content
-    assert "chat fox" == span.name
+    assert span.name == "chat fox"
     assert not span.error
     assert {
         c.OPERATION: "chat",
@@ -57,9 +58,9 @@ async def test_the_synchronous_client_streams(proxy: Proxy, sink: Sink) -> None:
 
     (span,) = await sink.wait(1)
     assert "".join(WORDS) == text
-    assert (True, "done") == (span.attributes[c.STREAM], span.attributes[c.STREAM_END])
+    assert (span.attributes[c.STREAM], span.attributes[c.STREAM_END]) == (True, "done")
     assert 0 < span.attributes[c.TIME_TO_FIRST_CHUNK_S] <= span.duration_s
-    assert (42, 20, COST_USD) == tuple(span.attributes[key] for key in (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.COST_USD))
+    assert tuple(span.attributes[key] for key in (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.COST_USD)) == (42, 20, COST_USD)
     assert [{"role": "assistant", "content": "".join(WORDS)}] == json.loads(span.attributes[c.OUTPUT_MESSAGES])
 
 
@@ -75,7 +76,7 @@ async def test_usage_is_taken_wherever_it_stands_and_hidden_again(
     assert backend.requests[0]["stream_options"] == {"include_usage": True}
     assert "usage" not in reply.text
     assert reply.text.endswith("data: [DONE]\n\n")
-    assert (42, 20) == (span.attributes[c.INPUT_TOKENS], span.attributes[c.OUTPUT_TOKENS])
+    assert (span.attributes[c.INPUT_TOKENS], span.attributes[c.OUTPUT_TOKENS]) == (42, 20)
     assert c.USAGE_ESTIMATED not in span.attributes
 
 
@@ -110,10 +111,10 @@ async def test_tool_calls_arrive_whole(proxy: Proxy, sink: Sink, stream: bool) -
     reply = await proxy.post(ASK | {"tools": TOOLS, "stream": stream})
 
     (span,) = await sink.wait(1)
-    assert 200 == reply.status_code
+    assert reply.status_code == 200
     (message,) = json.loads(span.attributes[c.OUTPUT_MESSAGES])
-    assert {"name": "weather", "arguments": '{"city":"Rome"}'} == message["tool_calls"][0]["function"]
-    assert ["tool_calls"] == span.attributes[c.FINISH_REASONS]
+    assert message["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city":"Rome"}'}
+    assert span.attributes[c.FINISH_REASONS] == ["tool_calls"]
 
 
 async def test_errors_raise_the_clients_own_classes(proxy: Proxy, backend: Backend) -> None:
@@ -143,10 +144,10 @@ async def test_a_bad_body_is_refused_by_name_and_still_a_span(
     reply = await proxy.post(body)
 
     (span,) = await sink.wait(1)
-    assert 400 == reply.status_code
+    assert reply.status_code == 400
     assert {"message", "type", "param", "code"} == reply.json()["error"].keys()
     assert param == reply.json()["error"]["param"]
-    assert (True, "invalid_request") == (span.error, span.attributes[c.ERROR_TYPE])
+    assert (span.error, span.attributes[c.ERROR_TYPE]) == (True, "invalid_request")
 
 
 async def test_a_wrong_key_leaves_no_span(proxy: Proxy, sink: Sink) -> None:
@@ -154,14 +155,14 @@ async def test_a_wrong_key_leaves_no_span(proxy: Proxy, sink: Sink) -> None:
     await proxy.post()
 
     await sink.wait(1)
-    assert 401 == reply.status_code
+    assert reply.status_code == 401
     assert "llm_unauthorized_total" in (await proxy.get("/metrics")).text
 
 
 async def test_a_body_beyond_the_bound_is_refused(proxy: Proxy) -> None:
     reply = await proxy.post(b" " * (33 * 1024 * 1024))
 
-    assert 413 == reply.status_code
+    assert reply.status_code == 413
 
 
 async def test_where_a_call_goes_is_never_taken_from_its_body(proxy: Proxy, backend: Backend) -> None:
@@ -187,7 +188,7 @@ async def test_a_call_is_part_of_the_callers_trace(proxy: Proxy, sink: Sink) -> 
     reply = await proxy.post(None, traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 
     (span,) = await sink.wait(1)
-    assert ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7") == (span.trace_id, span.parent_id)
+    assert (span.trace_id, span.parent_id) == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
     assert f"00-{span.trace_id}-{span.span_id}-01" == reply.headers["traceparent"]
 
 
@@ -198,18 +199,18 @@ async def test_headers_name_the_caller_before_the_body_does(proxy: Proxy, sink: 
 
     (span,) = await sink.wait(1)
     named = {key: span.attributes.get(key) for key in (c.APP, c.USER_ID, c.SESSION_ID, c.PURPOSE)}
-    assert {c.APP: "header-app", c.USER_ID: "body-user", c.SESSION_ID: "s-1", c.PURPOSE: "judge"} == named
+    assert named == {c.APP: "header-app", c.USER_ID: "body-user", c.SESSION_ID: "s-1", c.PURPOSE: "judge"}
 
 
 async def test_models_are_listed(proxy: Proxy) -> None:
     async with proxy.client() as client:
         models = await client.models.list()
 
-    assert ["fox"] == [model.id for model in models.data]
+    assert [model.id for model in models.data] == ["fox"]
 
 
 async def test_a_unary_answer_carries_its_cost_and_our_overhead(proxy: Proxy) -> None:
     reply = await proxy.post()
 
-    assert COST_USD == reply.headers["x-spanwell-cost-usd"]
+    assert reply.headers["x-spanwell-cost-usd"] == COST_USD
     assert 0 < float(reply.headers["x-spanwell-overhead-ms"]) < 1000

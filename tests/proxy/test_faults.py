@@ -1,0 +1,196 @@
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+from spanwell import conventions as c
+from tests.proxy.backend import SECRET, Backend, running_backend
+from tests.proxy.gateway import ASK, MASTER_KEY, Proxy, config, deployment, running_proxy
+from tests.proxy.sink import Sink
+
+STREAM = ASK | {"stream": True}
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("mood", ["500", "503", "429", "drop", "not json"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_may_pass_is_tried_again(
+    proxy: Proxy, backend: Backend, sink: Sink, mood: str, stream: bool
+) -> None:
+    backend.moods.append(mood)
+
+    reply = await proxy.post(ASK | {"stream": stream})
+
+    (span,) = await sink.wait(1)
+    assert reply.status_code == 200
+    assert (span.error, span.attributes[c.ATTEMPTS]) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("mood", "status", "kind"),
+    [
+        ("500", 500, "upstream_500"),
+        ("503", 503, "upstream_503"),
+        ("429", 429, "upstream_rate_limited"),
+        ("drop", 502, "upstream_unreachable"),
+        ("not json", 502, "upstream_broken_stream"),
+        ("401", 502, "upstream_401"),
+    ],
+)
+async def test_what_does_not_pass_is_told_in_openais_shape(
+    proxy: Proxy, backend: Backend, sink: Sink, mood: str, status: int, kind: str
+) -> None:
+    backend.moods.extend([mood, mood])
+
+    reply = await proxy.post()
+
+    (span,) = await sink.wait(1)
+    assert status == reply.status_code
+    assert {"message", "type", "param", "code"} <= reply.json()["error"].keys()
+    assert (True, kind, 2) == (span.error, span.attributes[c.ERROR_TYPE], span.attributes[c.ATTEMPTS])
+    assert SECRET not in reply.text + span.message
+
+
+@pytest.mark.parametrize(("mood", "status"), [("400", 400), ("detail", 404)])
+async def test_the_clients_own_mistake_is_not_tried_again(
+    proxy: Proxy, backend: Backend, mood: str, status: int
+) -> None:
+    backend.moods.append(mood)
+
+    reply = await proxy.post()
+
+    assert status == reply.status_code
+    assert len(backend.requests) == 1
+
+
+async def test_too_long_a_wait_is_left_to_the_client(proxy: Proxy, backend: Backend) -> None:
+    backend.moods.append("429 long")
+
+    reply = await proxy.post()
+
+    assert (reply.status_code, reply.headers["retry-after"]) == (429, "120")
+    assert len(backend.requests) == 1
+
+
+async def test_another_deployment_takes_over_at_once(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    away = deployment(f"http://127.0.0.1:{closed_port()}/v1", weight=1000)
+    async with running_proxy(tmp_path, config(away, deployment(backend.url, weight=1)), sink.port) as proxy:
+        replies = [await proxy.post() for _ in range(4)]
+
+    await sink.wait(4)
+    assert [reply.status_code for reply in replies] == [200] * 4
+
+
+async def test_a_fallback_answers_when_the_model_does_not(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    document = config(
+        deployment(f"http://127.0.0.1:{closed_port()}/v1"),
+        deployment(backend.url, "owl"),
+        router_settings={"num_retries": 0, "fallbacks": [{"fox": ["owl"]}]},
+    )
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        reply = await proxy.post()
+
+    (span,) = await sink.wait(1)
+    assert reply.status_code == 200
+    assert tuple(span.attributes[key] for key in (c.FALLBACK_FROM, c.DEPLOYMENT, c.ATTEMPTS)) == ("fox", "owl-0", 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_backend_that_hangs_is_given_up(backend: Backend, sink: Sink, tmp_path: Path, stream: bool) -> None:
+    backend.moods.append("hang")
+    document = config(deployment(backend.url, timeout=0.2), router_settings={"num_retries": 0})
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        reply = await proxy.post(ASK | {"stream": stream})
+
+    (span,) = await sink.wait(1)
+    assert (reply.status_code, span.attributes[c.ERROR_TYPE]) == (504, "upstream_timeout")
+
+
+async def collect(proxy: Proxy) -> list[object]:
+    async with proxy.client() as client:
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "x"}]
+        stream = await client.chat.completions.create(model="fox", messages=messages, stream=True)
+        return [chunk async for chunk in stream]
+
+
+@pytest.mark.parametrize("mood", ["close early", "garbage", "error inside"])
+async def test_a_stream_that_breaks_ends_with_an_error(proxy: Proxy, backend: Backend, sink: Sink, mood: str) -> None:
+    backend.moods.append(mood)
+
+    reply = await proxy.post(STREAM)
+
+    (span,) = await sink.wait(1)
+    assert "Foxes " in reply.text
+    assert "error" in json.loads(reply.text.removesuffix("\n\n").rpartition("data: ")[2])
+    assert (span.error, span.attributes[c.STREAM_END]) == (True, "upstream_error")
+    assert len(backend.requests) == 1
+    assert SECRET not in span.message + reply.text
+
+
+async def test_a_broken_stream_raises_in_the_stock_client(proxy: Proxy, backend: Backend) -> None:
+    backend.moods.append("garbage")
+
+    with pytest.raises(openai.APIError, match="no chat completion chunk"):
+        await collect(proxy)
+
+
+async def test_a_client_that_leaves_a_stream_frees_the_backend(proxy: Proxy, backend: Backend, sink: Sink) -> None:
+    backend.moods.append("slow")
+
+    async with (
+        httpx.AsyncClient() as client,
+        client.stream(
+            "POST",
+            proxy.url + "/v1/chat/completions",
+            json=STREAM,
+            headers={"authorization": f"Bearer {MASTER_KEY}"},
+        ) as reply,
+    ):
+        async for _ in reply.aiter_bytes():
+            break
+
+    await asyncio.wait_for(backend.aborted.wait(), 1.0)
+    (span,) = await sink.wait(1)
+    assert (span.error, span.attributes[c.STREAM_END]) == (False, "client_disconnect")
+    assert span.attributes[c.OUTPUT_TOKENS] > 0
+
+
+async def test_a_client_that_leaves_before_the_answer_frees_the_backend(
+    proxy: Proxy, backend: Backend, sink: Sink
+) -> None:
+    backend.moods.append("hang")
+
+    with pytest.raises(openai.APITimeoutError):
+        async with proxy.client(timeout=0.3) as client:
+            await client.chat.completions.create(model="fox", messages=[{"role": "user", "content": "x"}])
+
+    await asyncio.wait_for(backend.aborted.wait(), 1.0)
+    (span,) = await sink.wait(1)
+    assert (
+        span.error,
+        span.attributes[c.ERROR_TYPE],
+        span.attributes[c.HTTP_STATUS],
+    ) == (True, "client_disconnect", 499)
+
+
+async def test_a_backend_that_closes_idle_connections_costs_no_call(sink: Sink, tmp_path: Path) -> None:
+    async with running_backend() as backend:
+        document = config(deployment(backend.url), router_settings={"num_retries": 0})
+        async with running_proxy(tmp_path, document, sink.port) as proxy:
+            await proxy.post()
+            backend.moods.append("drop")
+            first = await proxy.post()
+            second = await proxy.post()
+
+    assert [first.status_code, second.status_code] == [200, 200]
