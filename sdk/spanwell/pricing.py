@@ -42,7 +42,10 @@ class Price:
 
     @classmethod
     def from_litellm(cls, entry: Mapping[str, Any], version: str) -> "Price | None":
-        """The rates of one entry in LiteLLM's format, or None where it has no price a token. ConfigError for no number."""
+        """The rates of one entry in LiteLLM's format, or None where it has no price a token.
+
+        Raises ConfigError for a rate that is no number.
+        """
         if entry.get("input_cost_per_token") is None:
             return None
         return cls(

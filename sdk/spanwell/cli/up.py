@@ -46,7 +46,7 @@ def run_up(settings: Settings) -> int:
     settings = replace(settings, data=settings.data.absolute())
     with lock_data(settings.data):
         wait_for_ports(settings)
-        return asyncio.run(_supervise(make_plan(settings, environ=dict(os.environ))))
+        return asyncio.run(supervise(make_plan(settings, environ=dict(os.environ))))
 
 
 @contextmanager
@@ -142,7 +142,8 @@ def _touched_at(path: Path) -> float:
         return 0.0
 
 
-async def _supervise(plan: Plan) -> int:
+async def supervise(plan: Plan) -> int:
+    """Start the plan's services, wait for a signal, stop them. 1 if one refused its configuration, else 0."""
     children = {service.name: Child(service, say) for service in plan.services}
     stop, hurry = asyncio.Event(), asyncio.Event()
     _listen_for_signals(stop, hurry)
