@@ -1,5 +1,6 @@
 """Figures: pure functions of a DataFrame. Colours are given, labels are escaped, numbers carry their units."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
@@ -109,6 +110,7 @@ def p_values(frame: pd.DataFrame, alpha: float) -> go.Figure:
         line={"width": 1.5, "color": GRAY},
         marker={
             "size": [10 if drifted else 5 for drifted in frame["drifted"]],
+            "opacity": 1,
             "color": [RED if drifted else BLUE for drifted in frame["drifted"]],
         },
         customdata=[
@@ -117,24 +119,29 @@ def p_values(frame: pd.DataFrame, alpha: float) -> go.Figure:
         ],
         hovertemplate="%{customdata}<extra></extra>",
     )
-    figure.add_hline(
-        y=alpha,
-        line={"color": RED, "width": 1, "dash": "dash"},
-        annotation_text=f"α = {alpha:g}",
-        annotation_position="top left",
-        annotation_font_color=RED,
+    figure.add_hline(y=alpha, line={"color": RED, "width": 1, "dash": "dash"})
+    figure.add_annotation(
+        text=f"α = {alpha:g}",
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=math.log10(alpha),  # annotations on a log axis are placed by exponent, unlike lines
+        yanchor="bottom",
+        showarrow=False,
+        font={"color": RED, "size": 11},
     )
     _finish(figure, "count", 1.0)
-    decades = [10.0**-power for power in range(13)]
+    lowest = math.log10(min(float(floored.min()), alpha))
+    powers = range(math.floor(lowest), 1, max(1, -math.floor(lowest) // 5))
     return figure.update_layout(
         showlegend=False,
         hovermode="closest",
         yaxis={
             "type": "log",
-            "autorange": True,
-            "rangemode": "normal",
-            "tickvals": decades,
-            "ticktext": [f"{value:g}" if value >= 0.001 else f"{value:.0e}" for value in decades],
+            "range": [lowest - 0.4, 0.25],
+            "tickformat": None,
+            "tickvals": [10.0**power for power in powers],
+            "ticktext": [formatting.probability(10.0**power) for power in powers],
         },
     )
 

@@ -1,5 +1,6 @@
 """The one way to the collector's query API: HTTP in, pandas out. It neither caches nor draws."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -45,9 +46,13 @@ class Scope(NamedTuple):
     end: datetime
     filters: Query = ()
 
+    def window(self, *more: tuple[str, str]) -> Query:
+        """Query parameters without the filters."""
+        times = (("start", self.start.isoformat()), ("end", self.end.isoformat()))
+        return (("project", self.project), *times, *more)
+
     def query(self, *more: tuple[str, str]) -> Query:
-        window = (("project", self.project), ("start", self.start.isoformat()), ("end", self.end.isoformat()))
-        return (*window, *self.filters, *more)
+        return self.window(*self.filters, *more)
 
 
 class Client:
@@ -63,11 +68,17 @@ class Client:
         return cls(httpx.Client(base_url=settings.collector_url, headers=headers, timeout=timeout_s, trust_env=False))
 
     def frame(self, path: str, query: Query = ()) -> pd.DataFrame:
-        """The rows of `/api/v1/{path}`, times as aware UTC timestamps, money as floats."""
+        """The rows of `/api/v1/{path}`, times as aware UTC timestamps, money as floats.
+
+        What stands beside the rows (`next`, `bucket_seconds`) is in the frame's `attrs`.
+        """
         response = self._get(f"/api/v1/{path}", query, accept=ARROW)
         if response.headers.get("content-type", "").startswith(ARROW):
             return _from_arrow(response.content)
-        return _with_times(pd.DataFrame(_json(response).get("rows", [])))
+        body = _json(response)
+        frame = _with_times(pd.DataFrame(body.pop("rows", [])))
+        frame.attrs.update(body)
+        return frame
 
     def document(self, path: str, query: Query = ()) -> dict[str, Any]:
         """The whole JSON body of `/api/v1/{path}`."""
@@ -75,6 +86,9 @@ class Client:
 
     def health(self) -> dict[str, Any]:
         return _json(self._get("/health", (), accept="application/json"))
+
+    def close(self) -> None:
+        self._http.close()
 
     def _get(self, path: str, query: Query, accept: str) -> httpx.Response:
         try:
@@ -114,7 +128,16 @@ def _from_arrow(body: bytes) -> pd.DataFrame:
     for index, field in enumerate(table.schema):
         if pa.types.is_decimal(field.type):
             table = table.set_column(index, field.name, table.column(index).cast(pa.float64()))
-    return _with_times(table.to_pandas())
+    frame = _with_times(table.replace_schema_metadata().to_pandas())
+    frame.attrs = {name.decode(): _beside(value) for name, value in (table.schema.metadata or {}).items()}
+    return frame
+
+
+def _beside(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
 
 
 def _with_times(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
 import streamlit as st
 
@@ -45,7 +45,7 @@ class Controls(NamedTuple):
         return Scope(self.project, end - self.window, end, self.filters)
 
 
-def page(title: str, body: Callable[[Scope], None], dimensions: tuple[str, ...] = ("model", "app")) -> None:
+def page(title: LiteralString, body: Callable[[Scope], None], dimensions: tuple[str, ...] = ("model", "app")) -> None:
     """Draw a page: title and controls once, `body` again every few seconds while the page is live."""
     chosen = _control_bar(title, dimensions)
 
@@ -56,7 +56,7 @@ def page(title: str, body: Callable[[Scope], None], dimensions: tuple[str, ...] 
     st.fragment(draw, run_every=LIVE_SECONDS if chosen.live else None)()
 
 
-def _control_bar(title: str, dimensions: tuple[str, ...]) -> Controls:
+def _control_bar(title: LiteralString, dimensions: tuple[str, ...]) -> Controls:
     project = Settings.load().project
     with st.container(horizontal=True, vertical_alignment="center", key="bar", gap="small"):
         panels.page_title(title)
@@ -90,7 +90,7 @@ def _filter_bar(scope: Scope, dimensions: tuple[str, ...]) -> Query:
 
 def _choose(scope: Scope, dimension: str) -> list[str]:
     return st.multiselect(
-        dimension,
+        PLACEHOLDERS[dimension],
         STATUSES if dimension == "status" else _known_values(scope, dimension),
         key=dimension,
         bind="query-params",

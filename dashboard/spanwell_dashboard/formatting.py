@@ -70,6 +70,11 @@ def rate(share: float | None) -> str:
     return f"{percent:.2f}%" if abs(percent) < 10 else f"{percent:.1f}%"
 
 
+def rates(low: float | None, high: float | None) -> str:
+    """An interval of shares."""
+    return f"{rate(low)} to {rate(high)}"
+
+
 def speed(tokens_per_second: float | None) -> str:
     if tokens_per_second is None or math.isnan(tokens_per_second):
         return MISSING
@@ -97,9 +102,13 @@ def points(now: float | None, before: float | None) -> Change | None:
 
 
 def probability(p: float | None) -> str:
+    """A p-value as `0.43`, `0.0012` or `1.7e-6`."""
     if p is None or math.isnan(p):
         return MISSING
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
+    if p == 0 or p >= 0.0001:
+        return f"{p:.2g}"
+    digits, _, power = f"{p:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def score(value: float | None) -> str:

@@ -1,9 +1,11 @@
 """DataFrame in, DataFrame out: what charts need that the API does not send."""
 
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
+from spanwell_dashboard.client import Scope
 from spanwell_dashboard.colors import OTHER_NAME
 from spanwell_dashboard.untrusted import MAX_LABEL_CHARS, plain
 
@@ -11,60 +13,77 @@ MAX_GROUPS = 6
 
 
 def localised(frame: pd.DataFrame, zone: str | None) -> pd.DataFrame:
-    """Times as wall-clock times of the viewer: charts know no zones."""
-    if "ts" not in frame or frame.empty:
+    """Times (column or index `ts`) as wall-clock times of the viewer: charts and tables know no zones."""
+    if frame.empty:
         return frame
+    if frame.index.name == "ts":
+        return frame.set_index(_wall_clock(frame.index.to_series(), zone).to_numpy()).rename_axis("ts")
+    return frame.assign(ts=_wall_clock(frame["ts"], zone))
+
+
+def _wall_clock(times: pd.Series, zone: str | None) -> pd.Series:
     try:
-        return frame.assign(ts=frame["ts"].dt.tz_convert(ZoneInfo(zone or "UTC")).dt.tz_localize(None))
+        known = ZoneInfo(zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):  # the browser names its zone, and may name anything
-        return frame.assign(ts=frame["ts"].dt.tz_localize(None))
+        known = ZoneInfo("UTC")
+    local: pd.Series = times.dt.tz_convert(known).dt.tz_localize(None)
+    return local
 
 
-def bucket_width(times: pd.Series) -> pd.Timedelta:
-    """The distance of buckets: the smallest step between two of them, a minute where there is only one."""
-    steps = pd.Series(sorted(times.unique())).diff().dropna()
+def bucket_width(frame: pd.DataFrame) -> pd.Timedelta:
+    """The width of a bucket: what the API said, or the smallest step between two."""
+    if seconds := frame.attrs.get("bucket_seconds"):
+        return pd.Timedelta(seconds=seconds)
+    steps = pd.Series(sorted(frame["ts"].unique())).diff().dropna()
     return pd.Timedelta(steps.min()) if len(steps) else pd.Timedelta(minutes=1)
 
 
-def filled(frame: pd.DataFrame, counts: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Buckets without traffic as rows: zero for `counts`, missing for the rest, so that no line bridges a gap."""
+def filled(frame: pd.DataFrame, scope: Scope, counts: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Every bucket of the window as a row, those without traffic too: zero for `counts`, missing for the rest.
+
+    So a line does not bridge a gap, and a chart shows the window that was asked for.
+    """
     if frame.empty:
         return frame
-    grid = pd.date_range(frame["ts"].min(), frame["ts"].max(), freq=bucket_width(frame["ts"]))
-    whole = (
-        frame.drop_duplicates("ts")
-        .set_index("ts")
-        .reindex(grid.union(pd.DatetimeIndex(frame["ts"])).unique())
-        .rename_axis("ts")
-    )
+    width, first = bucket_width(frame), frame["ts"].min()
+    before = max(int((first - pd.Timestamp(scope.start)) / width), 0)
+    grid = pd.date_range(first - before * width, max(frame["ts"].max(), pd.Timestamp(scope.end) - width), freq=width)
+    whole = frame.drop_duplicates("ts").set_index("ts")
+    whole = whole.reindex(grid.union(pd.DatetimeIndex(whole.index))).rename_axis("ts")
     return whole.fillna(dict.fromkeys(counts, 0)).reset_index()
 
 
-def wide(frame: pd.DataFrame, by: str, metric: str, groups: int = MAX_GROUPS) -> pd.DataFrame:
+def wide(frame: pd.DataFrame, scope: Scope, by: str, metric: str, groups: int = MAX_GROUPS) -> pd.DataFrame:
     """One column a group, the largest first, everything beyond `groups` added up in `other`; index = ts."""
     if frame.empty:
         return pd.DataFrame()
-    table = frame.assign(**{by: frame[by].astype(str)}).pivot_table(
-        index="ts", columns=by, values=metric, aggfunc="sum", observed=True
-    )
+    table = _pivot(frame, by, metric, "sum")
     named = table.drop(columns=OTHER_NAME, errors="ignore")
-    largest = named.sum().sort_values(ascending=False).index.tolist()
-    kept = named[largest[:groups]]
-    rest = table.drop(columns=largest[:groups]).sum(axis="columns")
-    result = kept.assign(**{OTHER_NAME: rest}) if len(table.columns) > len(kept.columns) else kept
-    return filled(result.reset_index(), tuple(str(name) for name in result.columns)).set_index("ts")
+    largest = named.sum().sort_values(ascending=False).index.tolist()[:groups]
+    rest = table.drop(columns=largest)
+    result = table[largest].assign(**{OTHER_NAME: rest.sum(axis="columns")}) if len(rest.columns) else table[largest]
+    return _regular(result, frame, scope, tuple(str(name) for name in result.columns))
 
 
-def lines_by(frame: pd.DataFrame, by: str, metric: str, groups: int = MAX_GROUPS) -> pd.DataFrame:
-    """One column a group of a metric that does not add up (a rate, a percentile): the first `groups`, no `other`."""
+def lines_by(frame: pd.DataFrame, scope: Scope, by: str, metric: str, groups: int = MAX_GROUPS) -> pd.DataFrame:
+    """One column a group of a metric that does not add up (a rate, a mean): the best covered groups, no `other`."""
     if frame.empty:
         return pd.DataFrame()
-    table = frame.assign(**{by: frame[by].astype(str)}).pivot_table(
-        index="ts", columns=by, values=metric, aggfunc="mean", observed=True
+    table = _pivot(frame, by, metric, "mean").drop(columns=OTHER_NAME, errors="ignore")
+    covered = table.count().sort_values(ascending=False, kind="stable").index.tolist()[:groups]
+    return _regular(table[covered], frame, scope, ())
+
+
+def _pivot(frame: pd.DataFrame, by: str, metric: str, how: Literal["sum", "mean"]) -> pd.DataFrame:
+    return frame.assign(**{by: frame[by].astype(str)}).pivot_table(
+        index="ts", columns=by, values=metric, aggfunc=how, observed=True
     )
-    kept = table.drop(columns=OTHER_NAME, errors="ignore")
-    largest = kept.count().sort_values(ascending=False).index.tolist()[:groups]
-    return filled(kept[largest].reset_index()).set_index("ts")
+
+
+def _regular(table: pd.DataFrame, frame: pd.DataFrame, scope: Scope, counts: tuple[str, ...]) -> pd.DataFrame:
+    rows = table.reset_index()
+    rows.attrs = frame.attrs
+    return filled(rows, scope, counts).set_index("ts")
 
 
 def with_seconds(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:

@@ -47,10 +47,12 @@ def _message(message: Mapping[str, Any]) -> Iterable[Block]:
     if name := message.get("name"):
         title = f"{title} · {plain(name, 40)}"
     parts = [part for key in ("reasoning_content", "content", "parts") for part in _parts(message.get(key))]
+    calls = message.get("tool_calls") or []
     if parts:
         yield Block(role, title, _shown("\n".join(parts)))
-    for call in message.get("tool_calls") or ():
-        yield _tool_call(call)
+    elif not calls:
+        yield Block(role, title, _pretty(message), is_json=True)
+    yield from map(_tool_call, calls if isinstance(calls, list) else [calls])
 
 
 def _parts(content: Any) -> list[str]:

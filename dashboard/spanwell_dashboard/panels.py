@@ -1,19 +1,19 @@
 """What pages are built of: titled panels, metric cards, empty states, and the explanation of a failure.
 
-Texts given to these functions are literals or come from `formatting`; text from outside is for `st.text` and `st.code`.
-A test enforces it.
+What Streamlit reads as Markdown is typed `LiteralString` here, and a test follows it through every page: text from
+outside is for `st.text` and `st.code`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, LiteralString
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from spanwell.settings import Settings
-from spanwell_dashboard import formatting, reads
+from spanwell_dashboard import charts, formatting, frames, reads
 from spanwell_dashboard.client import ApiDownError, ApiError, ApiRefusedError, Scope
 from spanwell_dashboard.formatting import Change
 from spanwell_dashboard.untrusted import plain
@@ -21,7 +21,7 @@ from spanwell_dashboard.untrusted import plain
 CHART_CONFIG: Final = {"displayModeBar": False, "showTips": False}
 
 
-def page_title(title: str) -> None:
+def page_title(title: LiteralString) -> None:
     st.markdown(f"### {title}", width="content")
 
 
@@ -36,7 +36,7 @@ def simulated_badge(scope: Scope) -> None:
 
 
 @contextmanager
-def panel(title: str, note: str = "") -> Iterator[None]:
+def panel(title: LiteralString, note: LiteralString = "") -> Iterator[None]:
     """A bordered box with a heading and, beside it, a quiet note."""
     with st.container(border=True, gap="small", height="stretch"):
         st.markdown(f"**{title}** :small[:gray[{note}]]" if note else f"**{title}**")
@@ -47,7 +47,12 @@ def chart(figure: go.Figure, key: str) -> None:
     st.plotly_chart(figure, key=key, config=CHART_CONFIG)
 
 
-def empty(message: str, attribute: str = "") -> None:
+def stacked_chart(table: pd.DataFrame, palette: Mapping[str, str], unit: charts.Unit, key: str) -> None:
+    """Bars over the viewer's wall-clock time; `table` has one column a group and ts as its index."""
+    chart(charts.stacked(frames.localised(table, st.context.timezone), palette, unit), key)
+
+
+def empty(message: LiteralString, attribute: LiteralString = "") -> None:
     """Say what is not there, and which span attribute would fill it."""
     with st.container(height=180, border=False, horizontal_alignment="center", vertical_alignment="center"):
         st.markdown(f":gray[{message}]", width="content")
@@ -62,13 +67,13 @@ def cards(items: Sequence[Mapping[str, Any]]) -> None:
 
 
 def card(
-    label: str,
+    label: LiteralString,
     value: str,
     *,
     delta: Change | None = None,
     good: Literal["up", "down", ""] = "",
     trend: pd.Series | None = None,
-    note: str | None = None,
+    note: LiteralString | None = None,
 ) -> dict[str, Any]:
     """Arguments of one card. A notable change towards `good` is green and away from it red; any other stays calm."""
     judged = {"up": "normal", "down": "inverse", "": "blue"}[good]
@@ -123,20 +128,20 @@ def _explain_refusal(error: ApiRefusedError) -> None:
         st.markdown("Change the filters above; a link from another version may name what no longer exists.")
 
 
-def duration_column(label: str, note: str | None = None) -> Any:
+def duration_column(label: LiteralString, note: LiteralString | None = None) -> Any:
     """A table column of seconds."""
     return st.column_config.NumberColumn(label, format="%.2f s", help=note)
 
 
-def money_column(label: str) -> Any:
+def money_column(label: LiteralString) -> Any:
     return st.column_config.NumberColumn(label, format="$%.4f")
 
 
-def rate_column(label: str) -> Any:
+def rate_column(label: LiteralString) -> Any:
     return st.column_config.NumberColumn(label, format="percent")
 
 
-def bar_column(label: str, values: pd.Series, number_format: str) -> Any:
+def bar_column(label: LiteralString, values: pd.Series, number_format: LiteralString) -> Any:
     """A table column whose cells carry a bar, the largest value filling its cell."""
     largest = float(values.max()) if len(values) and not formatting.is_missing(float(values.max())) else 0.0
     return st.column_config.ProgressColumn(label, format=number_format, min_value=0.0, max_value=largest or 1.0)

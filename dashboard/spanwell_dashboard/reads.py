@@ -31,7 +31,7 @@ METRICS: Final = (
 FRESH_SECONDS: Final = 5
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner=False, on_release=Client.close)
 def _client(settings: Settings) -> Client:
     return Client.connect(settings)
 
@@ -69,11 +69,8 @@ def dimension_values(scope: Scope, name: str) -> list[str]:
 
 def traces(scope: Scope, *more: tuple[str, str]) -> tuple[pd.DataFrame, str | None]:
     """A page of traces, newest first, and the cursor of the next page."""
-    body = _document(Settings.load(), "traces", scope.query(*more))
-    rows = pd.DataFrame(body.get("rows", []))
-    if "ts" in rows:
-        rows["ts"] = pd.to_datetime(rows["ts"], utc=True, format="ISO8601")
-    return rows, body.get("next")
+    rows = _frame(Settings.load(), "traces", scope.query(*more))
+    return rows, rows.attrs.get("next")
 
 
 def trace_spans(project: str, trace_id: str) -> pd.DataFrame:
@@ -86,26 +83,27 @@ def span_detail(project: str, trace_id: str, span_id: str) -> dict[str, Any]:
     return _document(Settings.load(), f"traces/{trace_id}/spans/{span_id}", (("project", project),))
 
 
-def scores(scope: Scope, *more: tuple[str, str]) -> pd.DataFrame:
-    return _frame(Settings.load(), "scores", scope.query(*more))
+def scores(scope: Scope) -> pd.DataFrame:
+    """The newest scores of the window. Like all that follows here, it knows no filters."""
+    return _frame(Settings.load(), "scores", scope.window(("limit", "2000")))
 
 
 def score_summary(scope: Scope, *dimensions: str) -> pd.DataFrame:
     """Rows {dimensions, scores, mean, pass_rate}."""
-    return _frame(Settings.load(), "scores/summary", scope.query(*(("by", name) for name in dimensions)))
+    return _frame(Settings.load(), "scores/summary", scope.window(*(("by", name) for name in dimensions)))
 
 
 def score_series(scope: Scope) -> pd.DataFrame:
     """Rows {ts, name, scores, mean}."""
-    return _frame(Settings.load(), "scores/series", scope.query(("by", "name")))
+    return _frame(Settings.load(), "scores/series", scope.window(("by", "name")))
 
 
 def drift_checks(scope: Scope) -> pd.DataFrame:
-    return _frame(Settings.load(), "drift", scope.query())
+    return _frame(Settings.load(), "drift", scope.window(("limit", "5000")))
 
 
 def alert_events(scope: Scope) -> pd.DataFrame:
-    return _frame(Settings.load(), "alerts/events", scope.query())
+    return _frame(Settings.load(), "alerts/events", scope.window(("limit", "2000")))
 
 
 def ledger(project: str) -> pd.DataFrame:

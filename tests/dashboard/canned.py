@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import uvicorn
 from starlette.applications import Starlette
@@ -38,11 +37,15 @@ class Canned:
     empty: bool = False
     refuse_status: int = 0
     hostile: str = "![x](http://127.0.0.1:9/leak.png) <img src=x onerror=alert(1)>"
-    paths: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    def questions(self, path: str) -> list[str]:
+        """Query strings that were asked of an endpoint, oldest first."""
+        return [query for asked, query in self.asked if asked == path]
 
 
 @contextmanager
@@ -64,28 +67,49 @@ def serving(canned: Canned) -> Iterator[Canned]:
 
 def _answer(canned: Canned, request: Request) -> Response:
     path = request.path_params["path"].removeprefix("api/v1/")
-    canned.paths.append(path)
+    canned.asked.append((path, request.url.query))
     if path == "health":
-        return JSONResponse({"status": "ok", "engine": "chdb 4.4.0", "spool_mb": 0.4})
+        return JSONResponse({"status": "ok", "engine": "chdb 4.4.0", "spool_bytes": 0})
     if canned.refuse_status:
         error = {"message": "no such metric", "field": "metric", "allowed": ["requests", "cost_usd"]}
         return JSONResponse({"error": error}, status_code=canned.refuse_status)
+    if unknown := set(request.query_params) - _allowed(path):
+        error = {"message": "Extra inputs are not permitted", "field": min(unknown)}
+        return JSONResponse({"error": error}, status_code=400)
     found = rows(canned, path, request)
     if found is None:
         return JSONResponse({"error": {"message": "no such trace", "field": "trace_id", "allowed": []}}, 404)
     if isinstance(found, dict):
         return JSONResponse(found)
-    if "arrow" in request.headers["accept"]:
-        return Response(_arrow(found), media_type="application/vnd.apache.arrow.stream")
-    return JSONResponse({"rows": json.loads(json.dumps(found, default=_plain)), "next": "cursor-2"})
+    beside = {"next": "cursor-2"} if path == "traces" and "cursor" not in request.query_params else {}
+    return Response(_arrow(found, beside), media_type="application/vnd.apache.arrow.stream")
+
+
+def _allowed(path: str) -> set[str]:
+    """The parameters an endpoint takes; like the collector, the server refuses any other."""
+    window = {"project", "start", "end"}
+    filters = {"model", "app", "user_id", "session_id", "status"}
+    own = {
+        "overview": filters,
+        "series": {*filters, "metric", "by"},
+        "breakdown": {*filters, "metric", "by", "limit"},
+        "traces": {*filters, "limit", "cursor", "search", "min_duration_ms"},
+        "scores": {"limit"},
+        "scores/summary": {"by"},
+        "scores/series": {"by"},
+        "drift": {"limit"},
+        "alerts/events": {"limit"},
+    }
+    return window | own.get(path, set())
 
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else float(value)
 
 
-def _arrow(found: list[dict[str, Any]]) -> bytes:
-    table = pa.Table.from_pandas(pd.DataFrame(found), preserve_index=False)
+def _arrow(found: list[dict[str, Any]], beside: dict[str, Any]) -> bytes:
+    table = pa.Table.from_pylist(found)
+    table = table.replace_schema_metadata({name: json.dumps(value) for name, value in beside.items()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -233,6 +257,7 @@ def _span(
         "ttft_ms": 182.0 if llm else None,
         "duration_ms": took_ms,
         "simulated": True,
+        "purpose": "",
         "user_id": "ada",
         "session_id": "s-1",
         **more,
@@ -304,9 +329,15 @@ def _scores(canned: Canned, end: datetime) -> list[dict[str, Any]]:
 
 
 def _score_summary(dimensions: list[str]) -> list[dict[str, Any]]:
-    if dimensions == ["model"]:
+    if "model" in dimensions:
         return [
-            {"model": model, "scores": 40 + 30 * index, "mean": 0.8, "pass_rate": 0.95 - 0.08 * index}
+            {
+                "model": model,
+                "source": "judge",
+                "scores": 40 + 30 * index,
+                "mean": 0.8,
+                "pass_rate": 0.95 - 0.08 * index,
+            }
             for index, model in enumerate(MODELS)
         ]
     return [

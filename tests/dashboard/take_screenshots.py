@@ -22,7 +22,7 @@ ARGUMENTS: Final = [
     "--disable-sync",
 ]
 PAGES: Final = ("overview", "traces", "trace", "cost", "cache", "quality", "drift", "alerts", "system")
-DRAWN: Final = """() => document.querySelectorAll('[data-testid="stMain"] [data-testid="stElementContainer"]').length > 3
+DRAWN: Final = """() => document.querySelectorAll('[data-testid="stMain"] [data-testid="stElementContainer"]')[3]
     && document.querySelector('[data-testid="stApp"]').dataset.testScriptState === "notRunning"
     && !document.querySelector('[data-testid="stSkeleton"]')
     && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every((c) => c.querySelector(".main-svg"))"""

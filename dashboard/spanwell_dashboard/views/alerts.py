@@ -44,7 +44,7 @@ def _firing(event: pd.Series) -> None:
     with st.container(border=True, gap=None):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge("firing", color="red", icon=":material/notifications_active:")
-            with st.container(key=f"speaker-{plain(event['fingerprint'], 40)}", width="content"):
+            with st.container(key=f"heading-{plain(event['fingerprint'], 40)}", width="content"):
                 st.text(plain(event["rule"], 80))
         st.text(plain(event["summary"], 500))
         with st.container(key=f"quiet-{plain(event['fingerprint'], 40)}"):
@@ -91,9 +91,9 @@ def _history(events: pd.DataFrame) -> None:
             "rule": "Rule",
             "severity": st.column_config.TextColumn("Severity", width=80),
             "labels": "Labels",
-            "value": st.column_config.NumberColumn("Value", format="compact", width=80),
-            "threshold": st.column_config.NumberColumn("Threshold", format="compact", width=80),
-            "summary": st.column_config.TextColumn("Summary", width="large"),
+            "value": st.column_config.NumberColumn("Value", format="localized", width=80),
+            "threshold": st.column_config.NumberColumn("Threshold", format="localized", width=80),
+            "summary": st.column_config.TextColumn("Summary", width=300),
             "delivery": st.column_config.MultiselectColumn(
                 "Delivery",
                 options=["delivered", "pending", "failed", "none"],

@@ -17,7 +17,7 @@ def cache(scope: Scope) -> None:
         with panels.panel("No requests in this window"):
             panels.empty("The cache has nothing to answer yet.", "spanwell.cache")
         return
-    trend = frames.filled(reads.series(scope, METRICS), ("requests", "cache_hits", "saved_usd"))
+    trend = frames.filled(reads.series(scope, METRICS), scope, ("requests", "cache_hits", "saved_usd"))
     now = totals[totals["window"] == "current"].iloc[0]
     _cards(now, totals[totals["window"] == "previous"].iloc[0], trend)
     _charts(frames.localised(trend, st.context.timezone), scope)
@@ -67,10 +67,10 @@ def _charts(trend: pd.DataFrame, scope: Scope) -> None:
         panels.chart(charts.lines(table, {"cache_hit_rate": colors.TEAL}, "rate"), key="hit-rate")
     with right, panels.panel("Answered from the cache", "and those that were not"):
         panels.chart(charts.cache_use(trend), key="cache-use")
-    by_app = frames.localised(reads.series(scope, ("saved_usd",), by="app"), st.context.timezone)
+    by_app = frames.wide(reads.series(scope, ("saved_usd",), by="app"), scope, "app", "saved_usd")
     with panels.panel("Saved by app", "US dollars a bucket"):
         palette = colors.assign(reads.dimension_values(scope, "app"))
-        panels.chart(charts.stacked(frames.wide(by_app, "app", "saved_usd"), palette, "usd"), key="saved")
+        panels.stacked_chart(by_app, palette, "usd", key="saved")
 
 
 def _table(scope: Scope, by: str, title: str) -> None:

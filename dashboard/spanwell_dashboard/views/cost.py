@@ -3,12 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from spanwell_dashboard import charts, colors, frames, panels, reads
+from spanwell_dashboard import colors, frames, panels, reads
 from spanwell_dashboard.client import Scope
 from spanwell_dashboard.controls import page
 from spanwell_dashboard.formatting import change, count, money
 
 DIMENSIONS = {"Model": "model", "App": "app", "User": "user_id", "Team": "team", "Key": "key_id"}
+METRICS = ("cost_usd", "saved_usd", "requests", "unpriced")
 FILLED_BY = {
     "model": "gen_ai.response.model",
     "app": "spanwell.app",
@@ -25,24 +26,27 @@ def cost(scope: Scope) -> None:
             panels.empty("Cost appears with the first request that has a price.", "spanwell.cost_usd")
         return
     now = totals[totals["window"] == "current"].iloc[0]
-    _cards(now, totals[totals["window"] == "previous"].iloc[0], reads.series(scope, ("cost_usd", "saved_usd")))
+    trend = frames.filled(reads.series(scope, METRICS), scope, METRICS)
+    _cards(now, totals[totals["window"] == "previous"].iloc[0], trend)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen = st.segmented_control(
+            "Split by",
+            list(DIMENSIONS),
+            default="Model",
+            required=True,
+            key="by",
+            bind="query-params",
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        if now.unpriced:
+            st.badge("some requests have no price: see below", color="orange", icon=":material/warning:")
+    _split(scope, DIMENSIONS[chosen or "Model"])
     if now.unpriced:
         _unpriced(scope)
-    chosen = st.segmented_control(
-        "Split by",
-        list(DIMENSIONS),
-        default="Model",
-        required=True,
-        key="by",
-        bind="query-params",
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    _split(scope, DIMENSIONS[chosen or "Model"])
 
 
 def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
-    filled = frames.filled(trend, ("cost_usd", "saved_usd"))
     each_now, each_before = _each(now), _each(before)
     panels.cards(
         [
@@ -51,13 +55,14 @@ def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
                 money(now.cost_usd),
                 delta=change(now.cost_usd, before.cost_usd),
                 good="down",
-                trend=filled["cost_usd"],
+                trend=trend["cost_usd"],
             ),
             panels.card(
                 "Cost per request",
                 money(each_now),
                 delta=change(each_now, each_before),
                 good="down",
+                trend=trend["cost_usd"] / trend["requests"].where(trend["requests"] > 0),
                 note="Cost of the window divided by its requests, cache hits included.",
             ),
             panels.card(
@@ -65,13 +70,18 @@ def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
                 money(now.saved_usd),
                 delta=change(now.saved_usd, before.saved_usd),
                 good="up",
-                trend=filled["saved_usd"],
+                trend=trend["saved_usd"],
                 note="What the cache hits would have cost.",
             ),
-            panels.card("Requests", count(now.requests), delta=change(now.requests, before.requests)),
+            panels.card(
+                "Requests", count(now.requests), delta=change(now.requests, before.requests), trend=trend["requests"]
+            ),
             panels.card(
                 "Without a price",
                 count(now.unpriced),
+                delta=change(now.unpriced, before.unpriced),
+                good="down",
+                trend=trend["unpriced"],
                 note="Requests whose model has no price: their cost is unknown, and not in the sum.",
             ),
         ]
@@ -84,7 +94,7 @@ def _each(totals: pd.Series) -> float | None:
 
 def _unpriced(scope: Scope) -> None:
     rows = reads.breakdown(scope, "model", ("unpriced", "requests"))
-    rows = frames.named(rows[rows["unpriced"] > 0], "model")
+    rows = frames.named(rows[rows["unpriced"] > 0], "model").head(20)
     with panels.panel("Models without a price", "the sums here are lower than the invoice will be"):
         st.markdown(
             "Give them `input_cost_per_token` and `output_cost_per_token` under `model_info` in `spanwell.yaml`. "
@@ -94,7 +104,11 @@ def _unpriced(scope: Scope) -> None:
             rows,
             hide_index=True,
             column_order=["model", "unpriced", "requests"],
-            column_config={"model": "Model", "unpriced": "Without a price", "requests": "Requests"},
+            column_config={
+                "model": "Model",
+                "unpriced": st.column_config.NumberColumn("Without a price", format="localized"),
+                "requests": st.column_config.NumberColumn("Requests", format="localized"),
+            },
         )
 
 
@@ -105,9 +119,9 @@ def _split(scope: Scope, by: str) -> None:
             panels.empty("No request of this window names one.", FILLED_BY[by])
         return
     palette = colors.assign(reads.dimension_values(scope, by))
-    over_time = frames.named(frames.localised(reads.series(scope, ("cost_usd",), by=by), st.context.timezone), by)
+    over_time = frames.wide(reads.series(scope, ("cost_usd", "requests"), by=by), scope, by, "cost_usd")
     with panels.panel("Cost over time", "US dollars a bucket"):
-        panels.chart(charts.stacked(frames.wide(over_time, by, "cost_usd"), palette, "usd"), key="cost-over-time")
+        panels.stacked_chart(over_time, palette, "usd", key="cost-over-time")
     with panels.panel("Shares"):
         _shares(rows, by)
 

@@ -69,7 +69,7 @@ def _segment(checks: pd.DataFrame) -> None:
     shown = drifted.iloc[-1] if len(drifted) else checks.iloc[-1]
     name = plain(shown["segment"] or "(all)", 80)
     with st.container(border=True, gap="small"):
-        with st.container(key=f"speaker-{plain(name, 80)}"):
+        with st.container(key=f"heading-{name}"):
             st.text(name)
         st.text(sentence(shown))
         left, right = st.columns([3, 2], gap="medium")
@@ -100,9 +100,10 @@ def _evidence(check: pd.Series) -> None:
     if not terms:
         panels.empty("No terms moved enough to name them.")
         return
-    st.markdown(":small[:gray[Terms that moved]]")
     st.dataframe(
-        pd.DataFrame({"terms": [terms]}), hide_index=True, column_config={"terms": st.column_config.ListColumn("")}
+        pd.DataFrame({"terms": [terms]}),
+        hide_index=True,
+        column_config={"terms": st.column_config.ListColumn("Terms that moved")},
     )
     st.markdown(":small[:gray[Prompts that show it]]")
     for example in list(check["examples"])[:3]:

@@ -30,7 +30,7 @@ def overview(scope: Scope) -> None:
             panels.empty("Point an OpenAI client at the proxy, or choose a longer window.", "gen_ai.operation.name")
         return
     trend = reads.series(scope, (*TRENDS, *MORE_TRENDS))
-    filled = frames.filled(trend, ("requests", "errors", "cost_usd"))
+    filled = frames.filled(trend, scope, ("requests", "errors", "cost_usd"))
     _cards(totals, filled)
     _charts(scope, frames.localised(filled, st.context.timezone))
     _models(scope)
@@ -107,12 +107,12 @@ def _charts(scope: Scope, trend: pd.DataFrame) -> None:
     with right, panels.panel("Requests", "and those that failed"):
         panels.chart(charts.requests(trend), key="requests")
     left, right = st.columns(2, gap="small")
-    by_model = frames.localised(reads.series(scope, ("cost_usd", "requests"), by="model"), st.context.timezone)
+    by_model = reads.series(scope, ("cost_usd", "requests"), by="model")
     palette = colors.assign(reads.dimension_values(scope, "model"))
     with left, panels.panel("Cost by model", "US dollars a bucket"):
-        panels.chart(charts.stacked(frames.wide(by_model, "model", "cost_usd"), palette, "usd"), key="cost")
+        panels.stacked_chart(frames.wide(by_model, scope, "model", "cost_usd"), palette, "usd", key="cost")
     with right, panels.panel("Requests by model"):
-        panels.chart(charts.stacked(frames.wide(by_model, "model", "requests"), palette, "count"), key="volume")
+        panels.stacked_chart(frames.wide(by_model, scope, "model", "requests"), palette, "count", key="volume")
 
 
 def _models(scope: Scope) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 from spanwell_dashboard import charts, colors, frames, panels, reads
 from spanwell_dashboard.client import Scope
 from spanwell_dashboard.controls import page
-from spanwell_dashboard.formatting import count, rate
+from spanwell_dashboard.formatting import count, rate, rates
 from spanwell_dashboard.intervals import wilson
 from spanwell_dashboard.untrusted import plain
 
@@ -49,7 +49,7 @@ def _cards(summary: pd.DataFrame) -> None:
             ),
             panels.card(
                 "95% interval",
-                rate(interval.low) + " to " + rate(interval.high) if total else rate(None),
+                rates(interval.low, interval.high) if total else rate(None),
                 note="Wilson's interval: sampling error only, not the judge's own mistakes.",
             ),
             panels.card("Judged answers", count(total)),
@@ -63,17 +63,18 @@ def _cards(summary: pd.DataFrame) -> None:
 
 
 def _over_time(scope: Scope) -> None:
-    rows = frames.localised(reads.score_series(scope), st.context.timezone)
+    rows = reads.score_series(scope)
     with panels.panel("Mean score", "by name"):
         if rows.empty:
             panels.empty("No scores over time.", "spanwell.score()")
             return
-        table = frames.lines_by(rows, "name", "mean")
+        table = frames.localised(frames.lines_by(rows, scope, "name", "mean"), st.context.timezone)
         panels.chart(charts.lines(table, colors.assign(rows["name"].astype(str)), "score"), key="mean-score")
 
 
 def _by_model(scope: Scope) -> None:
-    rows = reads.score_summary(scope._replace(filters=(*scope.filters, ("source", JUDGE))), "model")
+    rows = reads.score_summary(scope, "model", "source")
+    rows = rows[rows["source"] == JUDGE] if "source" in rows else rows
     with panels.panel("Judge pass rate, uncorrected", "by model, with Wilson's 95% interval"):
         if rows.empty:
             panels.empty("No judged answers in this window.", "spanwell.purpose = judge")
@@ -86,9 +87,7 @@ def _by_model(scope: Scope) -> None:
 
 def _table(summary: pd.DataFrame) -> None:
     bounds = [wilson(n * p, int(n)) for n, p in zip(summary["scores"], summary["pass_rate"], strict=True)]
-    table = frames.named(summary, "name", "source").assign(
-        interval=[f"{rate(bound.low)} to {rate(bound.high)}" for bound in bounds]
-    )
+    table = frames.named(summary, "name", "source").assign(interval=[rates(bound.low, bound.high) for bound in bounds])
     st.dataframe(
         table,
         hide_index=True,
@@ -135,7 +134,8 @@ def _low_scored(scope: Scope) -> None:
         )
         if cells := chosen["selection"]["cells"]:
             row = low.iloc[cells[0][0]]
-            st.switch_page("views/trace.py", query_params={"trace": str(row["trace_id"]), "span": str(row["span_id"])})
+            span = {"span": str(row["span_id"])} if row["span_id"] else {}
+            st.switch_page("views/trace.py", query_params={"trace": str(row["trace_id"]), **span})
 
 
-page("Quality", quality)
+page("Quality", quality, ())

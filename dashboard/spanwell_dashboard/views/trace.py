@@ -16,6 +16,7 @@ from spanwell_dashboard.untrusted import MAX_TEXT_CHARS, fold_blobs, plain
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 SPAN_ID = re.compile(r"[0-9a-f]{16}")
 HEIGHT_PX = 640
+CALLS = ("chat", "text_completion", "embeddings")
 FACTS = (
     ("model", "Model"),
     ("request_model", "Asked for"),
@@ -69,7 +70,7 @@ def _heading(spans: pd.DataFrame, rows: list[Row], trace_id: str) -> None:
     with st.container(key="quiet-trace-id"):
         st.text(f"{trace_id} · {spans['ts'].min():%Y-%m-%d %H:%M:%S} UTC")
     end = max(row.span.start_ms + row.span.duration_ms for row in rows)
-    calls = spans[spans["operation"].isin(["chat", "text_completion", "embeddings"])]
+    calls = spans[spans["operation"].isin(CALLS) & (spans["purpose"] == "")]
     panels.cards(
         [
             panels.card("Duration", duration(end - min(row.span.start_ms for row in rows))),
@@ -87,7 +88,7 @@ def _panes(trace_id: str, rows: list[Row]) -> None:
     asked = st.query_params.get("span", "")
     first_call = next((row.span.span_id for row in rows if row.span.operation == "chat"), rows[0].span.span_id)
     left, right = st.columns([11, 9], gap="small")
-    with left, st.container(border=True):
+    with left, st.container(border=True, height="stretch"):
         chosen = waterfall.draw(rows, asked or first_call, HEIGHT_PX, key=f"waterfall-{trace_id}")
     if SPAN_ID.fullmatch(chosen) and chosen != first_call:
         st.query_params["span"] = chosen
@@ -132,12 +133,12 @@ def _messages(detail: dict[str, Any]) -> None:
     if not turns:
         panels.empty("This span carries no texts.", "gen_ai.input.messages")
         return
-    with st.container(height=HEIGHT_PX - 120, border=False, key="turns"):
+    with st.container(key="turns"):
         for number, block in enumerate(turns):
             _turn(number, block)
     for name, text in texts.items():
         if len(text) > MAX_TEXT_CHARS:
-            st.download_button("Download the full " + name, text, file_name=f"{name}.json", key=f"download-{name}")
+            st.download_button("Download the full text", text, file_name=f"{name}.json", key=f"download-{name}")
 
 
 def _turn(number: int, block: Block) -> None:
