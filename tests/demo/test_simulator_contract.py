@@ -125,6 +125,35 @@ async def test_a_body_that_is_not_json_names_the_place(http: httpx.AsyncClient) 
     assert error["param"].startswith("body.")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", "hot"),
+        ("temperature", True),
+        ("max_tokens", 1.5),
+        ("n", "two"),
+        ("stream", "yes"),
+        ("stream_options", []),
+        ("tools", [{"type": "function"}]),
+        ("messages", ["hi"]),
+        ("messages", [{"role": "assistant", "tool_calls": [{}]}]),
+    ],
+)
+async def test_a_field_of_the_wrong_type_is_named(http: httpx.AsyncClient, field: str, value: object) -> None:
+    answer = await http.post(CHAT, json={**HELLO, field: value})
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "Bad Request")
+    assert error["param"].startswith(f"body.{field}")
+
+
+@pytest.mark.parametrize(
+    "extra", [{"messages": []}, {"messages": [], "tools": []}, {"response_format": {"type": "text"}}]
+)
+async def test_unusual_requests_are_answered(http: httpx.AsyncClient, extra: dict[str, Any]) -> None:
+    assert (await http.post(CHAT, json={**HELLO, **extra})).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/nothing"])
 async def test_a_route_that_is_not_served_is_fastapis_404(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.post(path, json={})

@@ -49,7 +49,9 @@ async def backfill(collector: CollectorClient, marker: Path) -> None:
     _write(marker, progress)
     batches = pack_batches(datetime.fromisoformat(progress.now))
     number = 0
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+    upcoming = _begin_next(batches)
+    while (batch := await upcoming) is not None:
+        upcoming = _begin_next(batches)  # made while this one is on its way
         number += 1
         if number <= progress.sent:
             continue
@@ -60,6 +62,10 @@ async def backfill(collector: CollectorClient, marker: Path) -> None:
         _write(marker, Progress(progress.now, number))
     _write(marker, Progress(progress.now, number, done=True))
     logger.info("history of a day written: %d batches in %.1f s", number, time.monotonic() - started_s)
+
+
+def _begin_next(batches: Iterator[Batch]) -> "asyncio.Task[Batch | None]":
+    return asyncio.create_task(asyncio.to_thread(next, batches, None))
 
 
 def pack_batches(now: datetime, seed: int = SEED) -> Iterator[Batch]:

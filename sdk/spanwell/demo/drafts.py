@@ -68,8 +68,9 @@ def _pick_tool(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], p
     if not functions or choice == "none":
         return None
     if isinstance(choice, Mapping):
-        return next((one for one in functions if one["name"] == choice["function"]["name"]), functions[0])
-    if choice != "required" and messages[-1].get("role") != "user":
+        wanted = (choice.get("function") or {}).get("name")
+        return next((one for one in functions if one["name"] == wanted), functions[0])
+    if choice != "required" and (not messages or messages[-1]["role"] != "user"):
         return None
     asked = set(WORD.findall(prompt.lower()))
     best = max(functions, key=lambda one: len(asked & _tool_words(one)))
@@ -86,7 +87,7 @@ def _wanted_schema(response_format: Any) -> Mapping[str, Any] | None:
     if response_format.get("type") == "json_object":
         return {"type": "object", "properties": {"answer": {"type": "string"}}}
     if response_format.get("type") == "json_schema":
-        return response_format.get("json_schema", {}).get("schema") or {}
+        return (response_format.get("json_schema") or {}).get("schema") or {}
     return None
 
 

@@ -118,13 +118,15 @@ def _fit(text: str, schema: Schema) -> str:
     return text.ljust(shortest, ".")[: max(longest, shortest)]
 
 
-def _resolve(schema: Schema, root: Schema) -> Schema:
+def _resolve(schema: Any, root: Schema) -> Schema:
     """Follow `#/...` references; the depth of the filling is bounded, a chain of references is short."""
     for _ in range(MAX_DEPTH):
+        if not isinstance(schema, dict):
+            break  # `true` allows anything
         if "$ref" not in schema:
             return schema
         target: Any = root
         for part in str(schema["$ref"]).removeprefix("#/").split("/"):
-            target = target.get(part, {}) if isinstance(target, Mapping) else {}
-        schema = target
+            target = target.get(part, {}) if isinstance(target, dict) else {}
+        schema = root if schema["$ref"] == "#" else target
     return {}

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ class ModelProfile:
         }
 
 
+@cache
 def price_of(model: ModelProfile) -> Price:
     """The price that the proxy reads out of the same rates, under the same version."""
     digest = hashlib.sha256(json.dumps(model.rates, sort_keys=True).encode()).hexdigest()[:12]

@@ -22,7 +22,7 @@ def message_text(message: Mapping[str, Any]) -> str:
     if isinstance(content, list):
         content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     calls = message.get("tool_calls") or []
-    names = [f"{call['function']['name']}({call['function']['arguments']})" for call in calls]
+    names = [f"{call['function']['name']}({call['function'].get('arguments', '')})" for call in calls]
     return " ".join([str(content or ""), *names]).strip()
 
 
