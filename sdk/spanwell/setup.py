@@ -137,11 +137,18 @@ def _guard_the_end() -> None:
         return
     _is_guarded = True
     atexit.register(_end)
-    os.register_at_fork(after_in_child=_guard_multiprocessing)
+    os.register_at_fork(after_in_child=_start_over)
     _guard_multiprocessing()
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _start_over() -> None:
+    """A forked child's first act: another thread of its parent may have held the lock, and never lets go here."""
+    global _lock
+    _lock = threading.RLock()
+    _guard_multiprocessing()
 
 
 def _guard_multiprocessing() -> None:
