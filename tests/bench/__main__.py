@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 from tests.bench import targets
 from tests.bench.load import Load, Measure
-from tests.bench.processes import footprint
+from tests.bench.processes import busy_share, footprint
 from tests.bench.table import LITELLM, Window, window_table
 from tests.bench.upstream import GAP_MS, STREAM, USAGE
 
@@ -29,7 +29,7 @@ WINDOWS = (
     Window(connections=32),
     Window(connections=16, rate=50),
     Window(connections=16, rate=1000),
-    Window(connections=32, stream=True),
+    Window(connections=64, stream=True),
     Window(connections=16, stream=True, rate=15),
 )
 WARM_UP = Window(connections=4)
@@ -46,10 +46,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("the bench needs two cores: one for the load, one for the proxy")
+    busy = busy_share()
     with tempfile.TemporaryDirectory(prefix="spanwell-bench-") as folder:
         measures, evidence = measure_all(Path(folder), arguments.litellm, arguments.seconds)
     tables = [window_table(window, measures[window]) for window in WINDOWS]
-    report = [conditions(arguments.litellm, arguments.seconds), *tables, evidence]
+    report = [conditions(arguments.litellm, arguments.seconds, busy), *tables, evidence]
     sys.stdout.write("\n\n".join(report) + "\n")
 
 
@@ -127,7 +128,7 @@ def query(sql_url: str, sql: str) -> dict[str, str]:
     return row
 
 
-def conditions(litellm: Path | None, seconds: float) -> str:
+def conditions(litellm: Path | None, seconds: float, busy: float) -> str:
     """The machine, the versions, and what was switched on."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     machine = (
@@ -138,7 +139,7 @@ def conditions(litellm: Path | None, seconds: float) -> str:
         f"LiteLLM {litellm_version(litellm)}, same model and key: no database, no callbacks." if litellm else left_out
     )
     facts = [
-        f"{machine}, Python {platform.python_version()}.",
+        f"{machine}, Python {platform.python_version()}; {busy:.0%} of it busy with other things before the run.",
         f"Core {targets.LOAD_CORE}: backend, load and collector. Core {targets.PROXY_CORE}: the proxy, one worker.",
         f"Windows of {seconds:g} s after a warm-up; streams of {len(STREAM)} chunks, {GAP_MS:g} ms apart.",
         f"Spanwell {version('spanwell')}: key, routing, usage, cost; a span with texts stored for each call; no cache.",

@@ -56,6 +56,20 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
 
 
+def busy_share(seconds: float = 1.0) -> float:
+    """How much of all cores was in use for `seconds`: what disturbs a measurement that has not begun."""
+    before = _cpu_ticks()
+    time.sleep(seconds)
+    total, idle = (after - earlier for after, earlier in zip(_cpu_ticks(), before, strict=True))
+    return 1 - idle / total
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """All ticks since boot, and the idle ones among them."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
+
+
 @contextmanager
 def running(command: Sequence[str], core: int, log: Path, environ: Mapping[str, str] = os.environ) -> Iterator[Server]:
     """The command, pinned to `core`, its output in `log`; ended when the block is left."""
