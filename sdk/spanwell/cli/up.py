@@ -171,15 +171,15 @@ def _listen_for_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 async def _start(children: dict[str, Child]) -> bool:
-    """The collector first, then those that send to it, the demo's traffic last. False if one refuses to start."""
-    for stage in (["collector"], ["proxy", "worker", "dashboard"], ["demo"]):
+    """The collector first, then all that send to it. False if it does not come up, or one refuses to start."""
+    for stage in (["collector"], ["proxy", "worker", "dashboard", "demo"]):
         starting = [children[name] for name in stage if name in children]
         for child in starting:
             child.start()
         healthy = await asyncio.gather(*(child.wait_healthy(START_TIMEOUT_S) for child in starting))
         for child, is_healthy in zip(starting, healthy, strict=True):
             say(child.service.name, "ok" if is_healthy else _why_not(child))
-        if any(child.refused for child in starting) or not healthy[0]:
+        if any(child.refused for child in starting) or (stage == ["collector"] and not all(healthy)):
             return False
     return True
 
