@@ -19,12 +19,11 @@ from spanwell.demo.otlp import Span
 from spanwell.demo.planted import HISTORY, SEED, SHIFT_SINCE, SHIFTED_APP, SLOW_SHARE, SLOW_SINCE
 from spanwell.demo.prefix_cache import PrefixCache
 from spanwell.demo.profiles import FLAKY, MODELS, QWEN, SLOW, STEADY, ModelProfile, draw_timing
-from spanwell.demo.sessions import Dealer, Deck, Message, Session
+from spanwell.demo.sessions import CALLS_A_SESSION, Dealer, Deck, Message, Session
 from spanwell.demo.tokens import prompt_pieces
 from spanwell.demo.tools import rerank, retrieve, track_parcel, with_context
 from spanwell.pricing import Usage
 
-TURNS_A_SESSION = 1.95  # over all apps
 RAMP = timedelta(hours=3)  # traffic rises towards the rate of the live demo
 CACHE_TTL_NS = 600 * 10**9
 TIMEOUT = Failure(status=504, kind="upstream_timeout", message="the backend did not answer in time")
@@ -96,7 +95,7 @@ class _World:
     def _session_starts(self) -> Iterator[datetime]:
         minute, due = self._now - HISTORY, 0.0
         while minute < self._now:
-            due += calls_per_minute(self._now - minute, minute.hour + minute.minute / 60) / TURNS_A_SESSION
+            due += calls_per_minute(self._now - minute, minute.hour + minute.minute / 60) / CALLS_A_SESSION
             count, due = int(due), due % 1
             offsets = sorted(self._random.uniform(0, 60) for _ in range(count))
             yield from (minute + timedelta(seconds=offset) for offset in offsets)

@@ -18,6 +18,7 @@ Message = dict[str, Any]
 CITIES = ("Lyon", "Graz", "Porto", "Ghent", "Turin", "Malmö", "Brno", "Cork", "Leipzig", "Nantes")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 USERS: Final = 60
+CALLS_A_SESSION: Final = 1.95  # on average over all apps
 
 SUPPORT_PROMPT = (
     "You are the support assistant of Alpenglow, a shop for outdoor gear. Answer in at most four sentences, kindly and "

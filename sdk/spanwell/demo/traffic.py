@@ -16,12 +16,11 @@ from spanwell.demo.answers import is_weak
 from spanwell.demo.apps import Answer, ask, run_session
 from spanwell.demo.config import DEMO_KEY, DEMO_TEAM, INTERNS_BUDGET_USD, INTERNS_KEY, INTERNS_TEAM
 from spanwell.demo.planted import BURST_EVERY, BURST_FIRST_AFTER, BURST_LASTS, SHIFTED_APP
-from spanwell.demo.sessions import APPS, Dealer, Session, conversation
+from spanwell.demo.sessions import APPS, CALLS_A_SESSION, Dealer, Session, conversation
 from spanwell.health import get_status
 from spanwell.settings import Settings
 
 CALLS_PER_SECOND: Final = 3.0
-TURNS_A_SESSION: Final = 1.95
 MOST_SESSIONS: Final = 60
 OVERSIZED_EVERY_S: Final = 1.5
 FEEDBACK_SHARE: Final = 0.15
@@ -56,7 +55,7 @@ class Traffic:
 
     async def _begin_sessions(self, group: asyncio.TaskGroup) -> None:
         while True:
-            await asyncio.sleep(self._random.expovariate(CALLS_PER_SECOND / TURNS_A_SESSION))
+            await asyncio.sleep(self._random.expovariate(CALLS_PER_SECOND / CALLS_A_SESSION))
             await self._room.acquire()
             session = self._dealer.deal_session(self._dealer.deal_app(), shifted=True)
             group.create_task(self._run_session(session))
