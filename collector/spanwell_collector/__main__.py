@@ -5,13 +5,13 @@ import logging
 import sys
 
 from spanwell.config import load_config
-from spanwell.errors import ConfigError, StoreError
+from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_collector.server import serve
 
 
 def main() -> int:
-    """Exit codes: 0 after a clean stop, 1 when the store cannot be opened, 2 when a setting is wrong."""
+    """Exit codes: 0 after a clean stop, 1 when the store cannot be opened, 2 for a wrong setting or a taken port."""
     parser = argparse.ArgumentParser(prog="spanwell_collector", description=__doc__)
     parser.add_argument("--check", action="store_true", help="validate the settings and exit")
     arguments = parser.parse_args()
@@ -19,17 +19,13 @@ def main() -> int:
     try:
         settings = Settings.load()
         load_config(settings.config)
-    except ConfigError as error:
+        if arguments.check:
+            sys.stdout.write("ok\n")
+        else:
+            serve(settings)
+    except SpanwellError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 2
-    if arguments.check:
-        sys.stdout.write("ok\n")
-        return 0
-    try:
-        serve(settings)
-    except StoreError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     return 0
 
 

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import uvloop
 from anyio import to_thread
 from starlette.types import ASGIApp
 
-from spanwell.errors import StoreError
+from spanwell.errors import ConfigError, StoreError
 from spanwell.settings import Settings
 from spanwell.spool import Spool
 from spanwell_collector.app import build_app
@@ -30,6 +31,7 @@ from spanwell_collector.writer import Writer
 logger = logging.getLogger("spanwell.collector")
 
 DOOR_THREADS: Final = 4
+MAX_CONNECTIONS: Final = 1000
 QUESTION_THREADS: Final = 8  # of the query API; each has a client of its own
 
 
@@ -42,18 +44,22 @@ class Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Run the collector until SIGTERM or SIGINT. Raises StoreError when the store cannot be opened."""
-    home = settings.data / "collector"
+    """Run the collector until SIGTERM or SIGINT.
+
+    Raises StoreError when the store cannot be opened, ConfigError when a port is taken.
+    """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(hold_lock(home / "lock"))
+        stack.enter_context(hold_lock(settings.data / "collector" / "lock"))
+        ports = [settings.collector_port] + ([] if settings.clickhouse_dsn else [settings.sql_port])
+        sockets = [stack.enter_context(bind(settings.host, port)) for port in ports]
         store = open_store(settings)
         stack.callback(store.close)
         for name in migrate(store, load_migrations()):
             logger.info("applied migration %s", name)
-        apps = [(settings.collector_port, build_app(settings, store, _start_intake(settings, store, stack)))]
+        apps = [build_app(settings, store, _start_intake(settings, store, stack))]
         if not settings.clickhouse_dsn:
-            apps.append((settings.sql_port, _open_door(settings, store, stack)))
-        uvloop.run(_serve(settings.host, apps))
+            apps.append(_open_door(settings, store, stack))
+        uvloop.run(_serve(sockets, apps))
 
 
 def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack) -> Journal:
@@ -101,29 +107,39 @@ def open_store(settings: Settings) -> Store:
     return Store(path=path)
 
 
-async def _serve(host: str, apps: list[tuple[int, ASGIApp]]) -> None:
-    servers = [_listen(host, port, app) for port, app in apps]
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on `port`. Raises ConfigError when something else does."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+async def _serve(sockets: list[socket.socket], apps: list[ASGIApp]) -> None:
     to_thread.current_default_thread_limiter().total_tokens = QUESTION_THREADS
+    servers = [Server(_configure(app)) for app in apps]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, servers)
-    await asyncio.gather(*(server.serve() for server in servers))
+    for listener in sockets:
+        logger.info("listening on %s port %d", *listener.getsockname()[:2])
+    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in zip(servers, sockets, strict=True)))
 
 
-def _listen(host: str, port: int, app: ASGIApp) -> Server:
-    config = uvicorn.Config(
+def _configure(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    return Server(config)
 
 
 def _stop(servers: list[Server]) -> None:

@@ -89,6 +89,7 @@ NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children
 ASK_SETTINGS: Final = re.compile(
     r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL
 )
+INSERT: Final = re.compile(r"\s*INSERT\b", re.IGNORECASE)
 CODE: Final = re.compile(r"Code: (\d+)")
 
 
@@ -141,6 +142,8 @@ class GuardedEngine:
             connection.close()
 
     def _prepare(self, connection: Any, question: Question) -> None:
+        if INSERT.match(question.sql):  # its data may be binary, which the parser would stumble over first
+            raise DoorError(READONLY_CODE, "this door is for reading: INSERT is refused (READONLY)")
         unknown = sorted(name for name in question.settings if name not in SETTINGS)
         if unknown:
             allowed = ", ".join(sorted(SETTINGS))

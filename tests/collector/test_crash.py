@@ -1,0 +1,92 @@
+"""What was answered with 200 is there once, whatever happens to the process or the disk."""
+
+import resource
+import signal
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.collector.batches import SpanIn, call, make_batch
+from tests.collector.conftest import connect, poll
+from tests.services import Service, start_collector
+
+
+def _send_until_killed(service: Service, first: int, seconds: float) -> list[int]:
+    """Send one-span batches, kill -9 after `seconds`, and return the traces that were acknowledged."""
+    acknowledged, trace, deadline = [], first, time.monotonic() + seconds
+    with connect(service) as client:
+        while time.monotonic() < deadline:
+            trace += 1
+            assert client.send(make_batch([SpanIn(trace, attributes=call())])).status_code == 200
+            acknowledged.append(trace)
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+    return acknowledged
+
+
+def _stored(service: Service) -> list[int]:
+    url = f"http://127.0.0.1:{service.settings.sql_port}"
+    sql = "SELECT trace_id FROM spanwell.spans ORDER BY trace_id FORMAT TabSeparated"
+    return [int(line, 16) for line in httpx.get(url, params={"query": sql}, timeout=30).text.split()]
+
+
+def test_every_acknowledged_span_is_there_once_after_kill_9(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    for attempt, seconds in enumerate((0.02, 0.1, 0.37, 0.9)):
+        service = start_collector(tmp_path, {"SPANWELL_FLUSH_MS": "40"})
+        acknowledged += _send_until_killed(service, first=attempt * 100_000, seconds=seconds)
+
+    last = start_collector(tmp_path)
+    with connect(last) as client:
+        left = poll(lambda: client.http.get("/health").json()["spool_bytes"], lambda size: size == 0)
+    stored = _stored(last)
+
+    assert last.stop() == 0
+    assert left == 0
+    assert stored == acknowledged
+
+
+def test_a_batch_sent_again_to_the_next_process_changes_nothing(tmp_path: Path) -> None:
+    batch = make_batch([SpanIn(0x99, attributes=call())])
+    stored = []
+    for _ in range(2):
+        service = start_collector(tmp_path)
+        with connect(service) as client:
+            assert client.send(batch).status_code == 200
+            assert client.await_count(1) == 1
+        stored.append(_stored(service))
+        service.stop()
+
+    assert stored == [[0x99], [0x99]]
+
+
+def test_a_disk_that_fails_is_503_and_passes(tmp_path: Path) -> None:
+    service = start_collector(tmp_path)
+    pid = service.process.pid
+    large = {"text": "x" * 300_000}
+
+    with connect(service) as client:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        refused = client.send(make_batch([SpanIn(1, attributes=large)]))
+        small = client.send(make_batch([SpanIn(2)]))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        accepted = client.send(make_batch([SpanIn(3, attributes=large)]))
+        client.await_count(2)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert (small.status_code, accepted.status_code) == (200, 200)
+    assert _stored(service) == [2, 3]
+    assert service.stop() == 0
+
+
+def test_a_full_spool_is_503_and_the_process_lives_on(tmp_path: Path) -> None:
+    service = start_collector(tmp_path, {"SPANWELL_SPOOL_MAX_MB": "1", "SPANWELL_FLUSH_MS": "60000"})
+    batches = [make_batch([SpanIn(number, attributes={"text": "x" * 400_000})]) for number in range(1, 5)]
+
+    with connect(service) as client:
+        replies = [client.send(batch).status_code for batch in batches]
+
+        assert replies == [200, 200, 503, 503]
+        assert client.http.get("/health").status_code == 200
+    assert service.stop() == 0

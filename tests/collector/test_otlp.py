@@ -1,0 +1,95 @@
+"""What the receiver accepts and refuses, over HTTP."""
+
+import gzip
+import socket
+
+import pytest
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from spanwell_collector.otlp import MAX_BODY_BYTES, RefusedError, check_batch, inflate
+from tests.collector.batches import SpanIn, make_batch
+from tests.collector.conftest import PROTOBUF, Client
+from tests.services import LOOPBACK
+
+BATCH = make_batch([SpanIn()]).SerializeToString()
+
+
+def test_a_batch_is_answered_with_an_empty_success(collector: Client) -> None:
+    reply = collector.send(make_batch([SpanIn(trace=0xA1)], {"spanwell.project": "otlp"}))
+
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/x-protobuf"
+    assert ExportTraceServiceResponse.FromString(reply.content) == ExportTraceServiceResponse()
+
+
+def test_a_gzip_batch_is_stored(collector: Client) -> None:
+    batch = make_batch([SpanIn(trace=0xA2)], {"spanwell.project": "gzip"}).SerializeToString()
+
+    reply = collector.http.post(
+        "/v1/traces", content=gzip.compress(batch), headers=PROTOBUF | {"content-encoding": "gzip"}
+    )
+
+    assert reply.status_code == 200
+    assert collector.await_count(1, project="gzip") == 1
+
+
+def test_an_empty_request_is_a_success(collector: Client) -> None:
+    reply = collector.send(ExportTraceServiceRequest())
+
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (400, b"not protobuf", {}),
+        (400, BATCH[:-3], {}),
+        (400, b"not gzip", {"content-encoding": "gzip"}),
+        (400, gzip.compress(BATCH)[:-5], {"content-encoding": "gzip"}),
+        (413, gzip.compress(bytes(MAX_BODY_BYTES + 1), 1), {"content-encoding": "gzip"}),
+        (415, BATCH, {"content-encoding": "br"}),
+        (415, b"{}", {"content-type": "application/json"}),
+    ],
+)
+def test_a_bad_request_is_refused_with_a_status(
+    collector: Client, status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    reply = collector.http.post("/v1/traces", content=body, headers=PROTOBUF | headers)
+
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/x-protobuf"
+    assert Status.FromString(reply.content).message
+
+
+def test_a_body_that_declares_too_much_is_refused_unread(collector: Client) -> None:
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n"
+
+    with socket.create_connection((LOOPBACK, collector.service.settings.collector_port), timeout=10) as sender:
+        sender.sendall(f"{head}Content-Type: application/x-protobuf\r\n\r\n".encode())
+        answer = sender.recv(64)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_get_is_not_allowed(collector: Client) -> None:
+    assert collector.http.get("/v1/traces").status_code == 405
+
+
+def test_inflating_stops_at_the_limit() -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+
+    with pytest.raises(RefusedError, match="larger than 1000 bytes"):
+        inflate(bomb, "gzip", limit=1000)
+
+
+def test_a_sender_cannot_set_the_fields_that_are_ours() -> None:
+    ours = b"\xc2\x3e\x04evil"  # field 1000, default_project
+
+    batch = check_batch(BATCH + ours)
+
+    assert batch.payload == BATCH
+    assert batch.spans == 1
