@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > LONGEST_HEAD_BYTES:
-            self._fail("the backend's headers are too long")
+            raise ValueError("the backend's headers are too long")  # httptools hands it to data_received
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:

@@ -59,6 +59,9 @@ def run_worker(plan: Plan, number: int) -> int:
         timeout_graceful_shutdown=GRACE_S,
     )
     server = uvicorn.Server(config)
+    # uvicorn raises the signal again once it has shut down: that is no failure, and neither is one before it is up.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
     gc.freeze()  # what was loaded so far stays for good
     gc.set_threshold(*GC_THRESHOLD)
     with listener:
@@ -80,6 +83,10 @@ def bind(settings: Settings, *, shared: bool) -> socket.socket:
         raise ConfigError(f"SPANWELL_PROXY_PORT={settings.proxy_port}: {error.strerror}") from error
     listener.setblocking(False)
     return listener
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _supervise(count: int) -> int:

@@ -120,7 +120,8 @@ async def test_an_answer_serves_streams_and_whole_replies_alike(
 
 
 async def test_tool_calls_survive_the_replay(caching: Proxy) -> None:
-    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    parameters = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters, "strict": True}}]
     await caching.post(ask(caching, tools=tools, stream=True))
 
     async with caching.client() as client, client.chat.completions.stream(**ask(caching, tools=tools)) as stream:
