@@ -4,18 +4,38 @@ import base64
 import binascii
 import hmac
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+
+from spanwell.settings import is_loopback
 
 OPEN_PATHS: Final = frozenset({"/health", "/ping"})
 
 
 def is_allowed(headers: Headers, query_password: str, token: str) -> bool:
-    """Whether a request carries `token`: as bearer, as ClickHouse key or password, or in basic auth."""
+    """Whether a request carries `token`: as bearer, as ClickHouse key or password, or in basic auth.
+
+    Without a token we listen on loopback alone, and take what was meant for this machine.
+    """
     if not token:
-        return True
+        return is_for_this_machine(headers)
     offered = [headers.get("x-clickhouse-key", ""), query_password, *_from_authorization(headers)]
     return any(hmac.compare_digest(word.encode(), token.encode()) for word in offered if word)
+
+
+def is_for_this_machine(headers: Headers) -> bool:
+    """Whether host and origin are names of loopback: a page from elsewhere must not reach us through a browser."""
+    origin = headers.get("origin")
+    return _is_local(f"//{headers.get('host', '')}") and (origin is None or _is_local(origin))
+
+
+def _is_local(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or name.endswith(".localhost")
 
 
 def _from_authorization(headers: Headers) -> list[str]:

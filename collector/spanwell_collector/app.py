@@ -1,5 +1,7 @@
 """The collector's HTTP front: OTLP by the short way, everything else through FastAPI."""
 
+from typing import Final
+
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,8 +17,9 @@ from spanwell_collector.journal import Journal
 from spanwell_collector.otlp import Intake, RefusedError, refuse
 from spanwell_collector.store.client import Store
 
-TRACES_PATH = "/v1/traces"
-UNAUTHENTICATED = 16  # google.rpc.Code
+TRACES_PATH: Final = "/v1/traces"
+TOKEN_NEEDED: Final = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
+PERMISSION_DENIED, UNAUTHENTICATED = 7, 16  # google.rpc.Code
 
 
 def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
@@ -29,7 +32,7 @@ def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
             return
         path = scope["path"]
         if path not in OPEN_PATHS and not is_allowed(Headers(scope=scope), "", settings.api_token):
-            await _forbid(path)(scope, receive, send)
+            await _forbid(path, settings.api_token)(scope, receive, send)
         elif path == TRACES_PATH:
             await traces(scope, receive, send)
         else:
@@ -38,11 +41,12 @@ def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
     return application
 
 
-def _forbid(path: str) -> Response:
-    message = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
+def _forbid(path: str, token: str) -> Response:
+    status, code, field = (401, UNAUTHENTICATED, "authorization") if token else (403, PERMISSION_DENIED, "host")
+    message = TOKEN_NEEDED if token else "without SPANWELL_API_TOKEN only requests to a loopback name are answered"
     if path == TRACES_PATH:
-        return refuse(RefusedError(401, UNAUTHENTICATED, message))
-    return answer_error(401, message, field="authorization")
+        return refuse(RefusedError(status, code, message))
+    return answer_error(status, message, field=field)
 
 
 def _build_api(settings: Settings, store: Store, journal: Journal) -> FastAPI:

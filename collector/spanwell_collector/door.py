@@ -56,9 +56,7 @@ async def _respond(request: Request, engine: GuardedEngine, pool: Executor, toke
     if path in OPEN_PATHS:
         return PlainTextResponse("Ok.\n")
     if not is_allowed(request.headers, request.query_params.get("password", ""), token):
-        raise DoorError(
-            AUTHENTICATION_FAILED, "Authentication failed: send the token of SPANWELL_API_TOKEN as password"
-        )
+        raise DoorError(AUTHENTICATION_FAILED, "Authentication failed: send SPANWELL_API_TOKEN as password")
     if path not in ("", "/"):
         raise DoorError(BAD_REQUEST, f"there is no {path} here: send a query to / (BAD_ARGUMENTS)")
     question = await _read_question(request)

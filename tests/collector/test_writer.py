@@ -87,10 +87,12 @@ def test_a_stop_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
     def insert(batches: Sequence[bytes], token: str) -> None:
         raise StoreError("connection refused")
 
-    running = Writer(insert, dead=tmp_path / "dead", stored=[].append)
+    stored: list[Segment] = []
+    running = Writer(insert, dead=tmp_path / "dead", stored=stored.append)
     running.start()
     running.put(_segment(tmp_path, b"kept"))
 
     running.close()
 
+    assert stored == []
     assert len(list(tmp_path.glob("*.spool"))) == 1
