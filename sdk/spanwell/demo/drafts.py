@@ -74,7 +74,7 @@ def _pick_tool(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], p
         return None
     asked = set(WORD.findall(prompt.lower()))
     best = max(functions, key=lambda one: len(asked & _tool_words(one)))
-    return best if choice == "required" or len(asked & _tool_words(best)) >= 2 else None
+    return best if choice == "required" or asked & _tool_words(best) else None
 
 
 def _tool_words(function: Mapping[str, Any]) -> set[str]:
