@@ -171,7 +171,7 @@ def pass_rates(frame: pd.DataFrame, colors: Mapping[str, str]) -> go.Figure:
     return figure.update_layout(
         showlegend=False,
         hovermode="closest",
-        height=max(140, 70 + 36 * len(ordered)),
+        height=max(HEIGHT, 60 + 30 * len(ordered)),
         xaxis={"range": [-0.02, 1.02], "tickformat": ".0%", "showgrid": True, "zeroline": False},
         yaxis={"tickformat": None, "rangemode": "normal", "automargin": True, "showgrid": False},
     )

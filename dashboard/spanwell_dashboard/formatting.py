@@ -89,7 +89,7 @@ def change(now: float | None, before: float | None) -> Change | None:
     if abs(percent) < 0.05:
         return None
     if percent >= 900:
-        return Change(f"+{percent / 100:,.0f}×", True)
+        return Change(f"{percent / 100 + 1:,.0f}×", True)
     return Change(f"{percent:+.1f}%" if abs(percent) < 100 else f"{percent:+.0f}%", abs(percent) >= NOTABLE_PERCENT)
 
 

@@ -1,6 +1,6 @@
 """DataFrame in, DataFrame out: what charts need that the API does not send."""
 
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -9,7 +9,26 @@ from spanwell_dashboard.client import Scope
 from spanwell_dashboard.colors import OTHER_NAME
 from spanwell_dashboard.untrusted import MAX_LABEL_CHARS, plain
 
-MAX_GROUPS = 6
+MAX_GROUPS: Final = 6
+COMPARABLE_SHARE: Final = 0.02  # a window with fewer of the requests than this says nothing about change
+SCORE_BUCKETS: Final = 40
+
+
+class Windows(NamedTuple):
+    """The totals of the window, and of the one before it: all missing where too little happened to compare with."""
+
+    now: pd.Series
+    before: pd.Series
+
+
+def windows(totals: pd.DataFrame) -> Windows | None:
+    """What `GET /overview` says; None when the window has no request."""
+    rows = {str(row["window"]): row for _, row in totals.iterrows()}
+    if "current" not in rows or not rows["current"]["requests"]:
+        return None
+    now, before = rows["current"], rows["previous"]
+    thin = before["requests"] < now["requests"] * COMPARABLE_SHARE
+    return Windows(now, pd.Series(float("nan"), index=before.index) if thin else before)
 
 
 def localised(frame: pd.DataFrame, zone: str | None) -> pd.DataFrame:
@@ -63,6 +82,16 @@ def wide(frame: pd.DataFrame, scope: Scope, by: str, metric: str, groups: int = 
     rest = table.drop(columns=largest)
     result = table[largest].assign(**{OTHER_NAME: rest.sum(axis="columns")}) if len(rest.columns) else table[largest]
     return _regular(result, frame, scope, tuple(str(name) for name in result.columns))
+
+
+def mean_scores(frame: pd.DataFrame, scope: Scope) -> pd.DataFrame:
+    """Score series in wider buckets: few answers are judged, and a mean of two is noise. Weighted by scores."""
+    width = max(bucket_width(frame), pd.Timedelta((scope.end - scope.start) / SCORE_BUCKETS).ceil("s"))
+    weighted = frame.assign(ts=frame["ts"].dt.floor(width), mean=frame["mean"] * frame["scores"])
+    rows = weighted.groupby(["ts", "name"], observed=True)[["scores", "mean"]].sum().reset_index()
+    rows = rows.assign(mean=rows["mean"] / rows["scores"])
+    rows.attrs["bucket_seconds"] = width.total_seconds()
+    return rows
 
 
 def lines_by(frame: pd.DataFrame, scope: Scope, by: str, metric: str, groups: int = MAX_GROUPS) -> pd.DataFrame:

@@ -47,8 +47,8 @@ def wait_until_drawn(page: Page) -> None:
 
 
 def open_first_trace(page: Page, url: str) -> None:
-    """Click a trace that has several spans, as a viewer would: the trace page is reached no other way."""
-    page.goto(f"{url}/traces?window=24+h")
+    """Click the newest trace of the demo's agent, as a viewer would."""
+    page.goto(f"{url}/traces?window=24+h&app=docs-agent")
     wait_until_drawn(page)
     page.locator(".dvn-scroller").first.click(position={"x": 180, "y": 55})
     wait_until(page, ON_TRACE)

@@ -47,7 +47,7 @@ def test_probabilities(p: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("now", "before", "text", "notable"),
-    [(112, 100, "+12.0%", True), (98, 100, "-2.0%", False), (2000, 100, "+19×", True)],
+    [(112, 100, "+12.0%", True), (98, 100, "-2.0%", False), (2000, 100, "20×", True)],
 )
 def test_a_change_is_notable_beyond_an_ordinary_day(now: float, before: float, text: str, notable: bool) -> None:
     assert change(now, before) == (text, notable)

@@ -14,7 +14,7 @@ export default function ({ data, parentElement, setStateValue }) {
   root.kept = kept;
   root.textContent = "";
   const head = element("head", root);
-  element("name", head, `${data.rows.length.toLocaleString("en")} spans`);
+  element("name", head, `${data.rows.length.toLocaleString("en")} ${data.rows.length === 1 ? "span" : "spans"}`);
   const axis = element("axis", head);
   for (const part of [0, 0.25, 0.5, 0.75]) element("tick", axis, span(data.total * part)).style.left = `${part * 100}%`;
 

@@ -9,6 +9,8 @@ from spanwell_dashboard.controls import page
 from spanwell_dashboard.formatting import count
 from spanwell_dashboard.untrusted import plain
 
+SHOWN_ELSEWHERE = ("alertname", "severity")  # labels that have a place of their own
+
 
 def alerts(scope: Scope) -> None:
     events = reads.alert_events(scope)
@@ -57,7 +59,8 @@ def _firing(event: pd.Series) -> None:
 def labels_text(labels: object) -> str:
     """Labels as `model=llama, app=chat`, from an object or from Arrow's list of pairs."""
     pairs = labels.items() if isinstance(labels, dict) else labels if isinstance(labels, list) else []
-    return ", ".join(f"{plain(name, 40)}={plain(value, 60)}" for name, value in pairs)
+    told = ((plain(name, 40), plain(value, 60)) for name, value in pairs if name not in SHOWN_ELSEWHERE)
+    return ", ".join(f"{name}={value}" for name, value in told)
 
 
 def _history(events: pd.DataFrame) -> None:
@@ -90,9 +93,9 @@ def _history(events: pd.DataFrame) -> None:
             ),
             "rule": "Rule",
             "severity": st.column_config.TextColumn("Severity", width=80),
-            "labels": "Labels",
-            "value": st.column_config.NumberColumn("Value", format="localized", width=80),
-            "threshold": st.column_config.NumberColumn("Threshold", format="localized", width=80),
+            "labels": st.column_config.TextColumn("Labels", width=230),
+            "value": st.column_config.NumberColumn("Value", format="%.5g", width=80),
+            "threshold": st.column_config.NumberColumn("Threshold", format="%.5g", width=80),
             "summary": st.column_config.TextColumn("Summary", width=300),
             "delivery": st.column_config.MultiselectColumn(
                 "Delivery",

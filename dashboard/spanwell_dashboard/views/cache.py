@@ -12,14 +12,14 @@ METRICS = ("requests", "cache_hits", "cache_hit_rate", "saved_usd")
 
 
 def cache(scope: Scope) -> None:
-    totals = reads.overview(scope)
-    if totals.empty or not int(totals.iloc[0]["requests"]):
+    totals = frames.windows(reads.overview(scope))
+    if totals is None:
         with panels.panel("No requests in this window"):
             panels.empty("The cache has nothing to answer yet.", "spanwell.cache")
         return
     trend = frames.filled(reads.series(scope, METRICS), scope, ("requests", "cache_hits", "saved_usd"))
-    now = totals[totals["window"] == "current"].iloc[0]
-    _cards(now, totals[totals["window"] == "previous"].iloc[0], trend)
+    now = totals.now
+    _cards(now, totals.before, trend)
     _charts(frames.localised(trend, st.context.timezone), scope)
     left, right = st.columns(2, gap="small")
     with left, panels.panel("By model"):

@@ -20,14 +20,14 @@ FILLED_BY = {
 
 
 def cost(scope: Scope) -> None:
-    totals = reads.overview(scope)
-    if totals.empty or not int(totals.iloc[0]["requests"]):
+    totals = frames.windows(reads.overview(scope))
+    if totals is None:
         with panels.panel("No requests in this window"):
             panels.empty("Cost appears with the first request that has a price.", "spanwell.cost_usd")
         return
-    now = totals[totals["window"] == "current"].iloc[0]
+    now = totals.now
     trend = frames.filled(reads.series(scope, METRICS), scope, METRICS)
-    _cards(now, totals[totals["window"] == "previous"].iloc[0], trend)
+    _cards(now, totals.before, trend)
     with st.container(horizontal=True, vertical_alignment="center"):
         chosen = st.segmented_control(
             "Split by",

@@ -96,15 +96,12 @@ def sentence(check: pd.Series) -> str:
 
 
 def _evidence(check: pd.Series) -> None:
-    terms = [plain(term, 60) for term in check["terms"]]
-    if not terms:
-        panels.empty("No terms moved enough to name them.")
+    if not check["drifted"]:
+        panels.empty("No drift, so there is nothing to explain.")
         return
-    st.dataframe(
-        pd.DataFrame({"terms": [terms]}),
-        hide_index=True,
-        column_config={"terms": st.column_config.ListColumn("Terms that moved")},
-    )
+    st.markdown(":small[:gray[Terms that moved]]")
+    with st.container(key=f"terms-{plain(check['segment'], 80)}"):
+        st.text(" · ".join(plain(term, 60) for term in check["terms"]) or "none that can be named")
     st.markdown(":small[:gray[Prompts that show it]]")
     for example in list(check["examples"])[:3]:
         st.code(plain(fold_blobs(str(example)), MAX_EXAMPLE_CHARS), language=None, wrap_lines=True)

@@ -24,8 +24,8 @@ COLUMNS = (
 
 
 def overview(scope: Scope) -> None:
-    totals = reads.overview(scope)
-    if totals.empty or not int(totals.iloc[0]["requests"]):
+    totals = frames.windows(reads.overview(scope))
+    if totals is None:
         with panels.panel("No requests in this window"):
             panels.empty("Point an OpenAI client at the proxy, or choose a longer window.", "gen_ai.operation.name")
         return
@@ -36,9 +36,8 @@ def overview(scope: Scope) -> None:
     _models(scope)
 
 
-def _cards(totals: pd.DataFrame, trend: pd.DataFrame) -> None:
-    now = totals[totals["window"] == "current"].iloc[0]
-    before = totals[totals["window"] == "previous"].iloc[0]
+def _cards(totals: frames.Windows, trend: pd.DataFrame) -> None:
+    now, before = totals
     panels.cards(
         [
             panels.card(

@@ -68,7 +68,9 @@ def _over_time(scope: Scope) -> None:
         if rows.empty:
             panels.empty("No scores over time.", "spanwell.score()")
             return
-        table = frames.localised(frames.lines_by(rows, scope, "name", "mean"), st.context.timezone)
+        table = frames.localised(
+            frames.lines_by(frames.mean_scores(rows, scope), scope, "name", "mean"), st.context.timezone
+        )
         panels.chart(charts.lines(table, colors.assign(rows["name"].astype(str)), "score"), key="mean-score")
 
 

@@ -21,7 +21,6 @@ COLUMNS = (
     "user_id",
     "session_id",
     "spans",
-    "requests",
     "input_tokens",
     "output_tokens",
     "cost_usd",
@@ -100,17 +99,16 @@ def _table(rows: pd.DataFrame) -> None:
         column_order=COLUMNS,
         column_config={
             "ts": st.column_config.DatetimeColumn("Time", format="MMM D, HH:mm:ss", width=120),
-            "name": st.column_config.TextColumn("Name", width=190),
+            "name": st.column_config.TextColumn("Name", width=160),
             "status": st.column_config.MultiselectColumn(
-                "Status", options=["ok", "error", "unset"], color=["green", "red", "gray"], width=75
+                "Status", options=["ok", "error", "unset"], color=["green", "red", "gray"], width=70
             ),
             "duration_ms": panels.bar_column("Duration", table["duration_ms"], "%.2f s"),
-            "models": st.column_config.ListColumn("Models"),
-            "app": st.column_config.TextColumn("App"),
-            "user_id": st.column_config.TextColumn("User"),
-            "session_id": st.column_config.TextColumn("Session"),
+            "models": st.column_config.ListColumn("Models", width=130),
+            "app": st.column_config.TextColumn("App", width=100),
+            "user_id": st.column_config.TextColumn("User", width=80),
+            "session_id": st.column_config.TextColumn("Session", width=120),
             "spans": st.column_config.NumberColumn("Spans", width=55),
-            "requests": st.column_config.NumberColumn("Calls", width=55),
             "input_tokens": st.column_config.NumberColumn("Tokens in", format="localized", width=80),
             "output_tokens": st.column_config.NumberColumn("Tokens out", format="localized", width=85),
             "cost_usd": panels.money_column("Cost"),
