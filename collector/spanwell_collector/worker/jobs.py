@@ -26,6 +26,7 @@ SEND_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 HISTORY_SECONDS = 5.0
 NONCE_BYTES = 9
+KEEPALIVE_SECONDS = 2.0  # less than servers keep an idle connection, or one is used just as it is closed
 
 
 async def run(settings: Settings, config: WorkerConfig) -> None:
@@ -57,12 +58,21 @@ async def run(settings: Settings, config: WorkerConfig) -> None:
 def collector_client(settings: Settings) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
     return httpx.AsyncClient(
-        base_url=settings.collector_url, headers=headers, trust_env=False, timeout=client.TIMEOUT_SECONDS
+        base_url=settings.collector_url,
+        headers=headers,
+        trust_env=False,
+        timeout=client.TIMEOUT_SECONDS,
+        limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
     )
 
 
 def proxy_client(settings: Settings) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=settings.proxy_url, trust_env=False, timeout=gateway.TIMEOUT_SECONDS)
+    return httpx.AsyncClient(
+        base_url=settings.proxy_url,
+        trust_env=False,
+        timeout=gateway.TIMEOUT_SECONDS,
+        limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+    )
 
 
 def judge_tasks(
