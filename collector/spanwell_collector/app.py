@@ -18,7 +18,7 @@ from spanwell_collector.otlp import Intake, RefusedError, refuse
 from spanwell_collector.store.client import Store
 
 TRACES_PATH: Final = "/v1/traces"
-TOKEN_NEEDED: Final = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
+HOW_TO_ENTER: Final = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
 PERMISSION_DENIED, UNAUTHENTICATED = 7, 16  # google.rpc.Code
 
 
@@ -43,7 +43,7 @@ def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
 
 def _forbid(path: str, token: str) -> Response:
     status, code, field = (401, UNAUTHENTICATED, "authorization") if token else (403, PERMISSION_DENIED, "host")
-    message = TOKEN_NEEDED if token else "without SPANWELL_API_TOKEN only requests to a loopback name are answered"
+    message = HOW_TO_ENTER if token else "without SPANWELL_API_TOKEN only requests to a loopback name are answered"
     if path == TRACES_PATH:
         return refuse(RefusedError(status, code, message))
     return answer_error(status, message, field=field)

@@ -31,7 +31,10 @@ _METRICS: Final = [
     Metric("cost_usd", "USD", "What the priced calls cost", "ifNull(toFloat64(sum(cost_usd)), 0)"),
     Metric("saved_usd", "USD", "What cache hits would have cost", "ifNull(toFloat64(sum(saved_usd)), 0)"),
     Metric(
-        "unpriced", "1", "Calls that succeeded and have no price", "countIf(cost_usd IS NULL AND status != 'error')"
+        "unpriced",
+        "1",
+        "Calls that succeeded and have no price",
+        "countIf(cost_usd IS NULL AND status != 'error' AND cache != 'hit')",
     ),
     Metric("p50_ms", "ms", "Median duration", "quantileExactInclusive(0.5)(duration_ms)"),
     Metric("p95_ms", "ms", "95th percentile of duration", "quantileExactInclusive(0.95)(duration_ms)"),

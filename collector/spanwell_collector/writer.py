@@ -60,7 +60,7 @@ class Writer:
         while True:
             try:
                 self._insert_segment(segment)
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 telemetry.STORE_ERRORS.inc()
                 logger.warning("segment %s is not stored yet: %s", segment.id, error)
                 if self._stopping.wait(pause):

@@ -25,14 +25,19 @@ FROM
 GROUP BY service, instance
 ORDER BY service, instance
 """
-ACCEPTED: Final = (
-    "SELECT digest FROM spanwell.batches WHERE received > now() - INTERVAL 6 HOUR ORDER BY received LIMIT 100000"
-)
+ACCEPTED: Final = """
+SELECT digest
+FROM spanwell.batches
+WHERE received > now() - INTERVAL 6 HOUR
+ORDER BY received DESC
+LIMIT 100000
+"""
 
 
 def list_accepted(store: Store) -> list[bytes]:
     """Digests of the batches accepted of late, oldest first."""
-    return [digest.to_bytes(8, "little") for digest in store.query(ACCEPTED).column("digest").to_pylist()]
+    digests = store.query(ACCEPTED).column("digest").to_pylist()
+    return [digest.to_bytes(8, "little") for digest in reversed(digests)]
 
 
 def get_ledger(store: Store, project: str) -> pa.Table:

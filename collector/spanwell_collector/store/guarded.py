@@ -148,11 +148,11 @@ class GuardedEngine:
         if unknown:
             allowed = ", ".join(sorted(SETTINGS))
             raise DoorError(READONLY_CODE, f"setting {unknown[0]} cannot be changed here; allowed are {allowed}")
-        for name, value in {**LIMITS, **_within_limits(question.settings)}.items():
-            connection.query(f"SET {name} = {_quote(str(value))}", "Null")
         if question.database:
             connection.query(f"USE {_quote(question.database, '`')}", "Null")
-        connection.query("SET readonly = 1", "Null")
+        settings = {**LIMITS, **_within_limits(question.settings), "readonly": 1}
+        assignments = ", ".join(f"{name} = {_quote(str(value))}" for name, value in settings.items())
+        connection.query(f"SET {assignments}", "Null")
         self._check(connection, question)
 
     def _check(self, connection: Any, question: Question) -> None:
