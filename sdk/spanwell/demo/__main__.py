@@ -70,7 +70,7 @@ def webhook_secret(config: Config) -> str:
 
 
 async def serve(settings: Settings, config: Config, port: int, secret: str) -> None:
-    """Serve at once, then write the history, then make traffic, until a signal comes."""
+    """Let the demo's keys in, serve, write the history, then make traffic, until a signal comes."""
     collector = CollectorClient(settings)
     sender = SpanSender(collector, make_producer(f"vllm-{secrets.token_hex(4)}"))
     simulator = Simulator(seed=SEED, on_span=sender.put)
@@ -88,12 +88,12 @@ async def serve(settings: Settings, config: Config, port: int, secret: str) -> N
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(server.serve())
-    working = [asyncio.create_task(sender.run()), asyncio.create_task(drive(settings, config, collector))]
+    serving = asyncio.create_task(serve_with_keys(server, settings, config))
+    working = [asyncio.create_task(sender.run()), asyncio.create_task(drive(settings, collector))]
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([serving, stopped, *working], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in working if task.done()]
-    for task in (*working, stopped):
+    for task in (*working, stopped) if server.started else (*working, stopped, serving):
         task.cancel()
     server.should_exit = True
     await asyncio.gather(serving, stopped, *working, return_exceptions=True)
@@ -105,15 +105,20 @@ async def serve(settings: Settings, config: Config, port: int, secret: str) -> N
         task.result()  # raises what ended it
 
 
-async def drive(settings: Settings, config: Config, collector: CollectorClient) -> None:
-    """Wait for the other processes, write the history, and make traffic until cancelled."""
+async def serve_with_keys(server: uvicorn.Server, settings: Settings, config: Config) -> None:
+    """Serve once the proxy knows the demo's keys: the demo is healthy when what it tells a user to export works."""
+    await wait_until_healthy(f"{settings.proxy_url}/health", "proxy")
+    await import_keys(settings, str(config.general_settings.get("master_key") or ""))
+    await server.serve()
+
+
+async def drive(settings: Settings, collector: CollectorClient) -> None:
+    """Write the history once the collector is there, and make traffic until cancelled."""
     await wait_until_healthy(f"{settings.collector_url}/health", "collector")
     try:
         await backfill(collector, settings.data / "demo" / "history.json")
     except RefusedError as error:
         logger.error("the history was not written: %s", error)
-    await wait_until_healthy(f"{settings.proxy_url}/health", "proxy")
-    await import_keys(settings, str(config.general_settings.get("master_key") or ""))
     os.environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{SIMULATED}=true"  # the standard way to label all spans of a process
     spanwell.configure(service_name=AGENT, app=AGENT, environment="demo", endpoint=settings.collector_url)
     logger.info("traffic begins")
