@@ -1,6 +1,8 @@
 """The worker's ASGI application: calls take the hot lane, everything else goes to FastAPI. The composition root."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,6 +31,8 @@ from spanwell_proxy.steps import authenticate, run
 from spanwell_proxy.telemetry import Telemetry
 from spanwell_proxy.upstream import Client
 from spanwell_proxy.watch import watch_clients
+
+logger = logging.getLogger(__name__)
 
 FAREWELL_S = 2.0  # for the last spans, at shutdown
 REFRESH_S = 0.5
@@ -82,7 +86,8 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         ledger=Ledger(home / "state.db"),
         cache=cache,
     )
-    jobs = [gateway.telemetry.run(), outbox.send(), watch_clients(gateway), _refresh(gateway)]
+    writing, sending = asyncio.create_task(gateway.telemetry.run()), asyncio.create_task(outbox.send())
+    jobs = [watch_clients(gateway), _refresh(gateway)]
     if routes.translated and worker == 0:
         jobs.append(keep_lane(lane))
     if settings.proxy_workers > 1:
@@ -94,8 +99,9 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await gateway.telemetry.flush()
-        await outbox.close(FAREWELL_S)
+        gateway.telemetry.stop()
+        await writing
+        await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
         gateway.ledger.close()
         if cache:
@@ -145,5 +151,8 @@ async def list_models(call: Call, gateway: Gateway) -> None:
 async def _refresh(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
-        gateway.keys.refresh()
+        try:
+            gateway.keys.refresh()
+        except sqlite3.Error as error:
+            logger.warning("the keys cannot be read now: %s", error)
         metrics.IN_FLIGHT.set(len(gateway.in_flight))

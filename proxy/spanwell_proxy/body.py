@@ -11,6 +11,7 @@ from spanwell_proxy.routes import Deployment
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024  # images travel inside
 LONGEST_NAME = 256
+DEEPEST = 200  # brackets in a body, below which it cannot be nested deeper than orjson writes
 
 # Where a call goes, with which key and through which hooks is configuration: LiteLLM's proxy once took these from
 # the body (CVE-2024-6587), and clients still send them.
@@ -66,6 +67,8 @@ def parse_body(call: Call) -> None:
         raise _bad("stream must be true or false", "stream")
     if options is not None and not isinstance(options, dict):
         raise _bad("stream_options must be an object", "stream_options")
+    if call.body.count(b"[") + call.body.count(b"{") > DEEPEST:
+        _check_depth(request)
     call.wants_usage = bool(options and options.get("include_usage"))
     _name_caller(call, request)
 
@@ -82,6 +85,14 @@ def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
     if "metadata" in request and not request["metadata"]:
         del request["metadata"]
     return request
+
+
+def _check_depth(request: dict[str, Any]) -> None:
+    # orjson reads deeper than it writes, and what was read has to be written to a backend.
+    try:
+        orjson.dumps(request)
+    except TypeError as error:
+        raise _bad("the body is nested too deeply", None) from error
 
 
 def _name_caller(call: Call, request: dict[str, Any]) -> None:

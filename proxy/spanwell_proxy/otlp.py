@@ -1,6 +1,7 @@
 """Makes OTLP spans of finished calls. Runs behind the request path; texts are masked and shortened here."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -11,41 +12,59 @@ from spanwell import conventions as c
 from spanwell.masking import mask_secrets
 from spanwell_proxy.call import Call
 
+logger = logging.getLogger(__name__)
+
 LONGEST_TEXT = 64 * 1024  # of one string inside a message: images travel as text
 SCOPE = "spanwell.proxy"
 Value = str | int | float | bool | list[str] | None
 
 
-def encode_batch(spans: Iterable[Span], resource: Mapping[str, Value]) -> bytes:
-    """One export request, serialised."""
-    request = ExportTraceServiceRequest()
-    group = request.resource_spans.add()
-    _set_attributes(group.resource.attributes, resource)
-    scope = group.scope_spans.add()
-    scope.scope.name = SCOPE
-    scope.spans.extend(spans)
-    encoded: bytes = request.SerializeToString()
-    return encoded
+class Batch:
+    """One export request. Spans are made in their place: copying them there would cost a fifth again."""
 
+    def __init__(self) -> None:
+        self._request = ExportTraceServiceRequest()
+        self._resource = self._request.resource_spans.add()
+        scope = self._resource.scope_spans.add()
+        scope.scope.name = SCOPE
+        self._spans = scope.spans
 
-def encode_span(call: Call, *, with_texts: bool) -> Span:
-    """The one span of a call."""
-    span = Span(
-        trace_id=call.trace_id,
-        span_id=call.span_id,
-        parent_span_id=call.parent_id,
-        name=f"chat {call.model}".strip(),
-        kind=Span.SPAN_KIND_CLIENT,
-        start_time_unix_nano=call.started_ns,
-        end_time_unix_nano=call.started_ns + int((call.ended - call.started) * 1e9),
-    )
-    span.status.code = Status.STATUS_CODE_ERROR if is_error(call) else Status.STATUS_CODE_OK
-    _set_attributes(span.attributes, _facts(call))
-    if call.failure:
-        span.status.message = mask_secrets(call.failure.message)
-    if with_texts:
-        _set_attributes(span.attributes, _texts(call))
-    return span
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def add(self, call: Call, *, with_texts: bool) -> bool:
+        """The one span of a call; false if what a backend sent cannot be told in one."""
+        before = len(self._spans)
+        try:
+            self._add(call, with_texts)
+        except (TypeError, ValueError):
+            del self._spans[before:]
+            logger.exception("a call could not be made a span")
+            return False
+        return True
+
+    def encode(self, resource: Mapping[str, Value]) -> bytes:
+        """Serialised, with the attributes of the one that sends it."""
+        _set_attributes(self._resource.resource.attributes, resource)
+        encoded: bytes = self._request.SerializeToString()
+        return encoded
+
+    def _add(self, call: Call, with_texts: bool) -> None:
+        span = self._spans.add(
+            trace_id=call.trace_id,
+            span_id=call.span_id,
+            parent_span_id=call.parent_id,
+            name=f"chat {call.model}".strip(),
+            kind=Span.SPAN_KIND_CLIENT,
+            start_time_unix_nano=call.started_ns,
+            end_time_unix_nano=call.started_ns + int((call.ended - call.started) * 1e9),
+        )
+        span.status.code = Status.STATUS_CODE_ERROR if is_error(call) else Status.STATUS_CODE_OK
+        _set_attributes(span.attributes, _facts(call))
+        if call.failure:
+            span.status.message = mask_secrets(call.failure.message)
+        if with_texts:
+            _set_attributes(span.attributes, _texts(call))
 
 
 def is_error(call: Call) -> bool:
@@ -115,7 +134,10 @@ def _texts(call: Call) -> dict[str, Value]:
 
 
 def _to_text(messages: list[Any], size_bytes: int) -> str:
-    return mask_secrets(orjson.dumps(_shorten(messages) if size_bytes > LONGEST_TEXT else messages).decode())
+    try:
+        return mask_secrets(orjson.dumps(_shorten(messages) if size_bytes > LONGEST_TEXT else messages).decode())
+    except (TypeError, RecursionError):  # nested deeper than JSON is written
+        return ""
 
 
 def _shorten(value: Any) -> Any:
@@ -137,7 +159,9 @@ def _said(choice: Mapping[str, Any]) -> Any:
 
 def _finish_reasons(call: Call) -> list[str]:
     if call.reader:
-        return [choice.finish_reason for choice in call.reader.choices.values() if choice.finish_reason]
+        return [
+            choice.finish_reason for choice in call.reader.choices.values() if isinstance(choice.finish_reason, str)
+        ]
     return [reason for choice in _choices(call) if isinstance(reason := choice.get("finish_reason"), str)]
 
 

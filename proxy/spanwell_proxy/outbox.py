@@ -53,6 +53,7 @@ class Outbox:
         self._sealed = asyncio.Event()
         self._sealed.set()  # what an earlier process left goes first
         self._trouble = ""
+        self._closing = False
 
     @property
     def size_bytes(self) -> int:
@@ -69,23 +70,24 @@ class Outbox:
             self._sealed.set()
 
     async def send(self) -> None:
-        """Post segments in order, until cancelled."""
+        """Post segments in order, until `close`."""
         async with aiohttp.ClientSession() as session:
-            while True:
+            while not self._closing:
                 await self._sealed.wait()
                 self._sealed.clear()
                 while segments := self._spool.sealed():
                     await self._send_until_taken(session, segments[0])
 
-    async def close(self, patience_s: float) -> None:
-        """Seal, give the collector a moment, and leave the rest to the next start. `send` must have ended."""
+    async def close(self, sending: asyncio.Task[None], patience_s: float) -> None:
+        """Seal, give `sending` a moment to deliver the rest, and leave what remains to the next start."""
         await self._in_thread(self._spool.seal)
-        try:
-            async with asyncio.timeout(patience_s), aiohttp.ClientSession() as session:
-                for segment in self._spool.sealed():
-                    await self._send_until_taken(session, segment)
-        except TimeoutError:
+        self._closing = True
+        self._sealed.set()
+        _, unfinished = await asyncio.wait((sending,), timeout=patience_s)
+        for task in unfinished:
+            task.cancel()
             logger.warning("spans the collector did not take yet wait in %s", self._spool.directory)
+        await asyncio.gather(*unfinished, return_exceptions=True)
         self._thread.shutdown()
 
     async def _send_until_taken(self, session: aiohttp.ClientSession, segment: Segment) -> None:

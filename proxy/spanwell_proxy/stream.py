@@ -33,7 +33,7 @@ class Choice:
     def add(self, delta: dict[str, Any]) -> bool:
         """Take one delta in; false if it only names the role."""
         for key in TEXTS:
-            if text := delta.get(key):
+            if (text := delta.get(key)) and isinstance(text, str):
                 self.texts.setdefault(key, []).append(text)
         for call in delta.get("tool_calls") or ():
             self._add_tool_call(call)
@@ -115,8 +115,8 @@ class StreamReader:
         """Note what the chunk says; true if usage was taken out of it."""
         if chunk.get("error"):
             raise BrokenStreamError(_error_message(chunk["error"]))
-        self.id = self.id or chunk.get("id") or ""
-        self.model = self.model or chunk.get("model") or ""
+        self.id = self.id or str(chunk.get("id") or "")
+        self.model = self.model or str(chunk.get("model") or "")
         said_something = False
         for part in chunk["choices"] if chunk.get("choices") else ():
             choice = self.choices.get(part.get("index") or 0)

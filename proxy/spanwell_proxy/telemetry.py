@@ -5,13 +5,11 @@ import logging
 import secrets
 from collections import deque
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
 from spanwell import conventions as c
 from spanwell.errors import SpoolFullError
 from spanwell_proxy import metrics
 from spanwell_proxy.call import Call
-from spanwell_proxy.otlp import Value, encode_batch, encode_span
+from spanwell_proxy.otlp import Batch, Value
 from spanwell_proxy.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -37,6 +35,7 @@ class Telemetry:
         self._queued_bytes = 0
         self._written = 0
         self._dropped_shown = 0
+        self._stopping = False
         self._resource: dict[str, Value] = {
             c.SERVICE_NAME: SERVICE,
             c.SERVICE_INSTANCE_ID: f"{SERVICE}-{worker}-{secrets.token_hex(6)}",
@@ -53,12 +52,17 @@ class Telemetry:
         self._queue.append(call)
 
     async def run(self) -> None:
-        """Write what was queued, tick after tick, until cancelled."""
-        while True:
+        """Write what was queued, tick after tick, until `stop`. Never cancel it: a batch half made would be lost."""
+        while not self._stopping:
             await asyncio.sleep(TICK_S)
-            await self.flush()
+            await self._flush()
+        await self._flush()
 
-    async def flush(self) -> None:
+    def stop(self) -> None:
+        """Let `run` end, once it has written everything that was put before."""
+        self._stopping = True
+
+    async def _flush(self) -> None:
         """Write what the queue holds now; what comes meanwhile waits, so that batches stay large."""
         waiting = len(self._queue)
         while waiting > 0:
@@ -70,22 +74,24 @@ class Telemetry:
         self._dropped_shown = self.dropped
 
     async def _write_batch(self, most: int) -> int:
-        spans: list[Span] = []
-        size = 0
+        batch, size = Batch(), 0
         slice_spans = SLICE_SPANS + len(self._queue) // SLICE_SHARE
-        while len(spans) < most and size < BATCH_BYTES:
+        taken = 0
+        while taken < most and size < BATCH_BYTES:
             call = self._queue.popleft()
+            taken += 1
             size += call.size_bytes
-            spans.append(encode_span(call, with_texts=self._with_texts))
             metrics.count_call(call)
-            if len(spans) % slice_spans == 0:
+            if not batch.add(call, with_texts=self._with_texts):
+                self.dropped += 1
+            if taken % slice_spans == 0:
                 await asyncio.sleep(0)
         self._queued_bytes -= size
-        ledger = {c.BATCH_FIRST: self._written, c.BATCH_SPANS: len(spans), c.BATCH_DROPPED: self.dropped}
+        ledger = {c.BATCH_FIRST: self._written, c.BATCH_SPANS: len(batch), c.BATCH_DROPPED: self.dropped}
         try:
-            await self._outbox.append(encode_batch(spans, self._resource | ledger))
-            self._written += len(spans)
+            await self._outbox.append(batch.encode(self._resource | ledger))
+            self._written += len(batch)
         except SpoolFullError as error:
-            self.dropped += len(spans)
-            logger.error("dropped %d spans: %s", len(spans), error)
-        return len(spans)
+            self.dropped += len(batch)
+            logger.error("dropped %d spans: %s", len(batch), error)
+        return taken

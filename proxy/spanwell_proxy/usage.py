@@ -32,4 +32,4 @@ def _detail(details: Any, key: str) -> int:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < 2**53 else 0

@@ -134,6 +134,7 @@ async def test_errors_raise_the_clients_own_classes(proxy: Proxy, backend: Backe
         (b"{", None),
         (b"[]", None),
         (b'{"messages": [{}]}', "model"),
+        (b'{"model": "fox", "messages": [{"content": ' + b"[" * 400 + b"]" * 400 + b"}]}", None),
         (b'{"model": "fox", "messages": "hi"}', "messages"),
         (b'{"model": "fox", "messages": [{"role": "user"}], "stream": "yes"}', "stream"),
     ],
