@@ -38,3 +38,23 @@ def test_every_decision_is_listed_in_the_index() -> None:
     index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
 
     assert [path.name for path in (ROOT / "docs/decisions").glob("0*.md") if path.name not in index] == []
+
+
+def test_every_column_of_a_table_is_documented() -> None:
+    page = (ROOT / "docs/reference/data-model.md").read_text(encoding="utf-8")
+    migrations = ROOT / "collector/spanwell_collector/store/migrations"
+    tables = re.findall(
+        r"CREATE TABLE spanwell\.(\w+)\s*\((.*?)\n\)\s*ENGINE = (?!Null)",
+        "\n".join(path.read_text(encoding="utf-8") for path in sorted(migrations.glob("*.sql"))),
+        re.DOTALL,
+    )
+
+    columns = [
+        (table, name) for table, body in tables for name in re.findall(r"^ {4}(?!INDEX)(\w+)\s", body, re.MULTILINE)
+    ]
+    assert len(columns) > 80
+    assert [(table, name) for table, name in columns if f"`{name}`" not in _section(page, table)] == []
+
+
+def _section(page: str, heading: str) -> str:
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
