@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import FrameType
 
 import uvicorn
 import uvloop
+from prometheus_client.multiprocess import mark_process_dead
 
 from spanwell.errors import ConfigError
 from spanwell.settings import Settings
@@ -38,7 +40,7 @@ def run_workers(plan: Plan) -> int:
         return run_worker(plan, 0)
     reservation = bind(settings, shared=False)
     reservation.close()  # it was free: from here on the workers share it
-    return _supervise(settings.proxy_workers)
+    return _supervise(settings)
 
 
 def run_worker(plan: Plan, number: int) -> int:
@@ -89,7 +91,8 @@ def _leave(_: int, __: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _supervise(count: int) -> int:
+def _supervise(settings: Settings) -> int:
+    count, environ = settings.proxy_workers, os.environ | {"PROMETHEUS_MULTIPROC_DIR": _fresh_metrics(settings)}
     stopping = False
 
     def stop(_: int, __: FrameType | None) -> None:
@@ -98,14 +101,15 @@ def _supervise(count: int) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    workers = [_start(number) for number in range(count)]
+    workers = [_start(number, environ) for number in range(count)]
     while not stopping:
         time.sleep(POLL_S)
         for number, worker in enumerate(workers):
             if worker.poll() is not None and not stopping:
                 logger.error("worker %d ended with status %d; starting it again", number, worker.returncode)
                 time.sleep(RESTART_PAUSE_S)
-                workers[number] = _start(number)
+                mark_process_dead(worker.pid, environ["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
+                workers[number] = _start(number, environ)
     for worker in workers:
         worker.terminate()
     for worker in workers:
@@ -113,5 +117,14 @@ def _supervise(count: int) -> int:
     return 0
 
 
-def _start(number: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "spanwell_proxy", "--worker", str(number)], env=os.environ)
+def _fresh_metrics(settings: Settings) -> str:
+    """Where the workers' counters meet; those of an earlier run are gone."""
+    folder = settings.data / "proxy" / "metrics"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink()
+    return str(folder)
+
+
+def _start(number: int, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "spanwell_proxy", "--worker", str(number)], env=environ)
