@@ -11,7 +11,7 @@ from spanwell_collector.queries.metrics import BUCKET, choose_bucket
 from spanwell_collector.queries.selection import Selection, statement
 from spanwell_collector.store.client import Store
 
-PASS: Final = 0.5  # a score at or above this counts as passed
+PASS: Final = 0.5  # a score above this counts as passed; a judge that is unsure gives 0.5
 LATEST: Final = "spanwell.scores FINAL"
 GROUPS: Final = ("name", "source", "model", "app")
 
@@ -63,7 +63,7 @@ def summarize_scores(store: Store, selection: Selection, by: Sequence[str]) -> p
     """Count, mean and share passed, a group."""
     groups = ", ".join(f"{name} AS g_{name}" for name in by)
     sql = statement(
-        f"SELECT {groups}, count() AS scores, avg(value) AS mean, countIf(value >= {PASS}) / count() AS pass_rate",
+        f"SELECT {groups}, count() AS scores, avg(value) AS mean, countIf(value > {PASS}) / count() AS pass_rate",
         f"FROM ({_scored(selection)})",
         "GROUP BY " + ", ".join(f"g_{name}" for name in by),
         "ORDER BY scores DESC, " + ", ".join(f"g_{name}" for name in by),
