@@ -1,7 +1,6 @@
 """Starts servers on a core of their own, waits for them, stops them, and reads from /proc what they used."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,9 +103,3 @@ def wait_for(url: str, server: Server, seconds: float = 90) -> None:
         except (URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"{url} did not answer within {seconds:.0f} s")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

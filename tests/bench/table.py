@@ -26,37 +26,25 @@ class Window:
 
 def window_table(window: Window, measures: Mapping[str, Measure]) -> str:
     """The table of one window. "Added" is a percentile less the direct call's; the direct row shows its own."""
-    first_byte = ["added first byte p50 ms", "p95"] if window.stream else []
-    heads = [
-        "",
-        "calls/s",
-        "× LiteLLM",
-        "CPU µs/call",
-        "÷ LiteLLM's",
-        "added p50 ms",
-        "p95",
-        *first_byte,
-        "RSS MB",
-        "errors",
-    ]
-    rows = [_row(name, window, measures) for name in measures]
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join([f"**{window.title}**", "", *("| " + " | ".join(row) + " |" for row in [heads, rule, *rows])])
+    rows = [_row(window, name, measures) for name in measures]
+    lines = [[*rows[0]], ["---", *["---:"] * (len(rows[0]) - 1)], *([*row.values()] for row in rows)]
+    return "\n".join([f"**{window.title}**", "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
-def _row(name: str, window: Window, measures: Mapping[str, Measure]) -> list[str]:
+def _row(window: Window, name: str, measures: Mapping[str, Measure]) -> dict[str, str]:
     measure, litellm = measures[name], measures.get(LITELLM)
-    fields = ["p50_ms", "p95_ms", *(["first_p50_ms", "first_p95_ms"] if window.stream else [])]
-    return [
-        name,
-        f"{measure.per_second:,.0f}",
-        _ratio(measure.per_second, litellm.per_second) if litellm else "",
-        f"{measure.cpu_us:,.0f}",
-        _ratio(litellm.cpu_us, measure.cpu_us) if litellm else "",
-        *(_added(name, field, measures) for field in fields),
-        f"{measure.rss_mb:,.0f}",
-        f"{measure.errors}",
-    ]
+    row = {"": name, "calls/s": f"{measure.per_second:,.0f}"}
+    if litellm and not window.rate:  # where the pace is set, it says nothing of the target
+        row["× LiteLLM"] = _ratio(measure.per_second, litellm.per_second)
+    row["CPU µs/call"] = f"{measure.cpu_us:,.0f}"
+    if litellm:
+        row["LiteLLM's ÷ this"] = _ratio(litellm.cpu_us, measure.cpu_us)
+    row["added p50 ms"] = _added(name, "p50_ms", measures)
+    row["added p95 ms"] = _added(name, "p95_ms", measures)
+    if window.stream:
+        row["first byte p50"] = _added(name, "first_p50_ms", measures)
+        row["first byte p95"] = _added(name, "first_p95_ms", measures)
+    return {**row, "RSS MB": f"{measure.rss_mb:,.0f}", "errors": f"{measure.errors}"}
 
 
 def _ratio(value: float, base: float) -> str:

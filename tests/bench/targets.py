@@ -13,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.processes import free_port, running, wait_for
+from spanwell.health import free_port
+from tests.bench.processes import running, wait_for
 
 MODEL = "gpt-4o-mini"
 KEY = "sk-" + secrets.token_hex(24)

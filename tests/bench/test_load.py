@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from spanwell.health import free_port
 from tests.bench.load import Load, percentile_ms, run
-from tests.bench.processes import free_port, running, wait_for
+from tests.bench.processes import running, wait_for
 from tests.bench.targets import LOAD_CORE, backend
 
 

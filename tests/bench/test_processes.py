@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import footprint, free_port, process_tree, running, wait_for
+from spanwell.health import free_port
+from tests.bench.processes import footprint, process_tree, running, wait_for
 
 SPIN = (
     "import subprocess, sys, time; deadline = time.process_time() + 0.2\nwhile time.process_time() < deadline: pass\n"

@@ -39,4 +39,4 @@ def test_a_stream_shows_its_first_byte_too() -> None:
     lines = window_table(Window(connections=16, stream=True, rate=15), measures).splitlines()
 
     assert lines[0] == "**Streams, 15 a second, 16 connections**"
-    assert lines[-1] == "| Spanwell | 4,000 |  | 150 |  | 0.00 | 0.00 | 0.25 | 0.00 | 60 | 0 |"
+    assert lines[-1] == "| Spanwell | 4,000 | 150 | 0.00 | 0.00 | 0.25 | 0.00 | 60 | 0 |"
