@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from spanwell.health import free_port
 from spanwell.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -35,14 +35,6 @@ class Service:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"did not stop in {seconds} s:\n{self.log.read_text()}") from None
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def start(module: str, settings: Settings, health_url: str, *, seconds: float = 30) -> Service:

@@ -1,6 +1,7 @@
 """Asks whether a process works, over plain HTTP and without a client library."""
 
 import asyncio
+import secrets
 import socket
 from urllib.parse import urlsplit
 
@@ -37,9 +38,9 @@ def is_port_free(host: str, port: int) -> bool:
     return True
 
 
-def free_port(host: str) -> int:
-    """A port that nobody listens on at this moment."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        if is_port_free(host, port):
+            return port

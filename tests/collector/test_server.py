@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from spanwell.health import free_port
 from tests.collector.batches import SpanIn, call, make_batch
 from tests.collector.conftest import Client, connect
-from tests.services import Service, free_port, start_collector
+from tests.services import Service, start_collector
 
 
 def _run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -11,14 +11,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from spanwell.health import free_port
 from spanwell.settings import Settings
 from spanwell_dashboard.server import options
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.house import MASTER_KEY, House, answers, free_ports, running_house, wait_until
+from spanwell.health import free_port
+from tests.end_to_end.house import MASTER_KEY, House, answers, running_house, wait_until
 
 SIMULATOR = "spanwell.demo.simulator:Simulator"
 PRICES = {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "cache_read_input_token_cost": 1e-07}
@@ -22,7 +23,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="session")
 def simulator_url() -> Iterator[str]:
     """The simulated vLLM backend alone."""
-    (port,) = free_ports(1)
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--factory", SIMULATOR, "--port", str(port), "--log-level", "error"]
     )

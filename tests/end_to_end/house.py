@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import clickhouse_connect
 import httpx
 
+from spanwell.health import free_port
 from spanwell.settings import Settings
 
 START_SECONDS = 90
@@ -63,13 +63,12 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, every: float = 0
 
 @contextmanager
 def running_house(data: Path, *arguments: str) -> Iterator[House]:
-    ports = free_ports(4)
     settings = Settings(
         data=data,
-        proxy_port=ports[0],
-        collector_port=ports[1],
-        sql_port=ports[2],
-        dashboard_port=ports[3],
+        proxy_port=free_port(),
+        collector_port=free_port(),
+        sql_port=free_port(),
+        dashboard_port=free_port(),
     )
     data.mkdir(parents=True, exist_ok=True)
     log = data / "up.log"
@@ -100,16 +99,6 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for probe in sockets:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in sockets]
-    for probe in sockets:
-        probe.close()
-    return ports
 
 
 def _command(entry: Path) -> list[str]:

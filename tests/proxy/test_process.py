@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from spanwell.health import free_port
 from tests.proxy.gateway import MASTER_KEY, config, deployment
 
 COMMAND = [sys.executable, "-m", "spanwell_proxy"]
@@ -24,13 +24,6 @@ def environ(data: Path, document: dict[str, Any], **settings: Any) -> dict[str, 
     wanted = {"data": data, "config": file, "collector_port": 1} | settings
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPANWELL_")}
     return kept | {f"SPANWELL_{name.upper()}": str(value) for name, value in wanted.items()}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

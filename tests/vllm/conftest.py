@@ -17,8 +17,9 @@ import pytest
 import yaml
 from openai import OpenAI
 
+from spanwell.health import free_port
 from spanwell.settings import Settings
-from tests.end_to_end.house import MASTER_KEY, House, answers, free_ports, wait_until
+from tests.end_to_end.house import MASTER_KEY, House, answers, wait_until
 
 VLLM_URL = os.environ.get("VLLM_URL", "http://127.0.0.1:8001")
 VLLM_SPANS_PORT = urlsplit(os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318")).port or 4318
@@ -40,13 +41,12 @@ def house(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     folder = tmp_path_factory.mktemp("vllm")
     config = folder / "spanwell.yaml"
     config.write_text(yaml.safe_dump(configuration(vllm_url)), encoding="utf-8")
-    proxy_port, collector_port, sql_port = free_ports(3)
     settings = Settings(
         data=folder / "data",
         config=config,
-        proxy_port=proxy_port,
-        collector_port=VLLM_SPANS_PORT if is_free(VLLM_SPANS_PORT) else collector_port,
-        sql_port=sql_port,
+        proxy_port=free_port(),
+        collector_port=VLLM_SPANS_PORT if is_free(VLLM_SPANS_PORT) else free_port(),
+        sql_port=free_port(),
     )
     with ExitStack() as stack:
         collector = stack.enter_context(running("spanwell_collector", settings, folder))
