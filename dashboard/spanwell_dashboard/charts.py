@@ -74,8 +74,8 @@ def stacked(table: pd.DataFrame, colors: Mapping[str, str], unit: Unit) -> go.Fi
             customdata=_texts(values, unit),
             hovertemplate="%{customdata}",
         )
-    figure.update_layout(barmode="stack", bargap=0.18)
-    return _finish(figure, unit, 1.0)
+    # A lone group has a legend too: nothing else on the chart names it.
+    return _finish(figure, unit, 1.0).update_layout(barmode="stack", bargap=0.18, showlegend=True)
 
 
 def requests(frame: pd.DataFrame) -> go.Figure:

@@ -78,8 +78,10 @@ def wide(frame: pd.DataFrame, scope: Scope, by: str, metric: str, groups: int = 
         return pd.DataFrame()
     table = _pivot(frame, by, metric, "sum")
     named = table.drop(columns=OTHER_NAME, errors="ignore")
-    largest = named.sum().sort_values(ascending=False).index.tolist()[:groups]
+    sums = named.sum().sort_values(ascending=False, kind="stable")
+    largest = sums[sums > 0].index.tolist()[:groups] or sums.index.tolist()[:1]
     rest = table.drop(columns=largest)
+    rest = rest.loc[:, rest.sum() > 0]
     result = table[largest].assign(**{OTHER_NAME: rest.sum(axis="columns")}) if len(rest.columns) else table[largest]
     return _regular(result, frame, scope, tuple(str(name) for name in result.columns))
 

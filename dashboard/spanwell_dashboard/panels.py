@@ -18,6 +18,7 @@ from spanwell_dashboard.client import ApiDownError, ApiError, ApiRefusedError, S
 from spanwell_dashboard.formatting import Change
 from spanwell_dashboard.untrusted import plain
 
+SECONDS: Final = "%.3g s"
 CHART_CONFIG: Final = {"displayModeBar": False, "showTips": False}
 
 
@@ -130,7 +131,7 @@ def _explain_refusal(error: ApiRefusedError) -> None:
 
 def duration_column(label: LiteralString, note: LiteralString | None = None) -> Any:
     """A table column of seconds."""
-    return st.column_config.NumberColumn(label, format="%.2f s", help=note)
+    return st.column_config.NumberColumn(label, format=SECONDS, help=note)
 
 
 def money_column(label: LiteralString) -> Any:

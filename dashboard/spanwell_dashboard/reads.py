@@ -29,6 +29,8 @@ METRICS: Final = (
     "cache_hit_rate",
 )
 FRESH_SECONDS: Final = 5
+MAX_BUCKETS: Final = 100
+BUCKETS_SECONDS: Final = (10, 60, 300, 900, 3600, 7200, 86_400)
 
 
 @st.cache_resource(show_spinner=False, on_release=Client.close)
@@ -52,8 +54,9 @@ def overview(scope: Scope) -> pd.DataFrame:
 
 
 def series(scope: Scope, metrics: Sequence[str], by: str = "") -> pd.DataFrame:
-    """Rows {ts, [by], metrics}, at most 200 buckets, at most 12 groups and `other`."""
-    return _frame(Settings.load(), "series", scope.query(*_metrics(metrics), *_by(by)))
+    """Rows {ts, [by], metrics}, at most `MAX_BUCKETS` buckets, at most 12 groups and `other`."""
+    width = ("bucket_seconds", str(bucket_seconds(scope)))
+    return _frame(Settings.load(), "series", scope.query(*_metrics(metrics), *_by(by), width))
 
 
 def breakdown(scope: Scope, by: str, metrics: Sequence[str], limit: int = 50) -> pd.DataFrame:
@@ -113,6 +116,12 @@ def ledger(project: str) -> pd.DataFrame:
 
 def collector_health() -> dict[str, Any]:
     return _client(Settings.load()).health()
+
+
+def bucket_seconds(scope: Scope) -> int:
+    """The shortest round bucket that leaves each bar of a chart wide enough to point at."""
+    length_s = (scope.end - scope.start).total_seconds()
+    return next((width for width in BUCKETS_SECONDS if length_s / width <= MAX_BUCKETS), BUCKETS_SECONDS[-1])
 
 
 def _metrics(names: Sequence[str]) -> Query:

@@ -91,7 +91,7 @@ def _allowed(path: str) -> set[str]:
     filters = {"model", "app", "user_id", "session_id", "status"}
     own = {
         "overview": filters,
-        "series": {*filters, "metric", "by"},
+        "series": {*filters, "metric", "by", "bucket_seconds"},
         "breakdown": {*filters, "metric", "by", "limit"},
         "traces": {*filters, "limit", "cursor", "search", "min_duration_ms"},
         "scores": {"limit"},
@@ -389,7 +389,7 @@ def _alerts(canned: Canned, end: datetime) -> list[dict[str, Any]]:
         ("firing", "delivered", 1),
         ("resolved", "delivered", 40),
         ("firing", "failed", 55),
-        ("firing", "pending", 2),
+        ("firing", "pending", 200),
     )
     return [
         {

@@ -27,6 +27,7 @@ DRAWN: Final = """() => document.querySelectorAll('[data-testid="stMain"] [data-
     && !document.querySelector('[data-testid="stSkeleton"]')
     && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every((c) => c.querySelector(".main-svg"))"""
 ON_TRACE: Final = "() => location.pathname === '/trace'"
+WINDOWS: Final = {"overview": "6+h", "cost": "6+h", "cache": "6+h"}
 SETTLE_MS: Final = 700
 TIMEOUT_S: Final = 30
 
@@ -60,7 +61,7 @@ def photograph(browser: Browser, url: str, name: str, scheme: Literal["light", "
     if name == "trace":
         open_first_trace(page, url)
     else:
-        page.goto(f"{url}/{'' if name == 'overview' else name}?window=24+h")
+        page.goto(f"{url}/{'' if name == 'overview' else name}?window={WINDOWS.get(name, '24+h')}")
         wait_until_drawn(page)
     page.screenshot(path=folder / f"{name}-{scheme}.png")
     page.close()

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from spanwell.health import free_port
 from tests.dashboard.canned import BIG_TRACE_ID, LLM_SPAN_ID, TRACE_ID, Canned, serving
 from tests.dashboard.take_screenshots import ARGUMENTS, CHROMIUM, ON_TRACE, wait_until, wait_until_drawn
-from tests.dashboard.test_server import free_port, wait_for
+from tests.dashboard.test_server import wait_for
 
 pytestmark = [
     pytest.mark.browser,
@@ -127,6 +128,8 @@ def test_a_click_opens_a_trace_and_the_keyboard_moves_through_its_spans(page: Pa
     wait_until(page, "() => location.search.includes('0000000000000006')")
 
     assert f"trace={TRACE_ID}" in page.url
+    page.get_by_role("link", name="Traces").last.click()
+    wait_until(page, "() => location.pathname === '/traces' && location.search.includes('window=24')")
     assert clean(witness), witness
 
 
@@ -152,6 +155,22 @@ def test_a_trace_of_five_thousand_spans_draws_only_what_is_seen(page: Page, url:
 
     assert "5,000 spans" in page.locator(".waterfall .head").inner_text()
     assert 10 < page.locator(".waterfall .row").count() < 60
+
+
+def test_a_live_page_draws_itself_again(page: Page, url: str) -> None:
+    witness = Witness(url)
+    witness.watch(page)
+    frames: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+    page.goto(f"{url}/?live=true")
+    wait_until_drawn(page)
+    before = len(frames)
+
+    page.wait_for_timeout(12_000)
+
+    assert len(frames) > before
+    assert page.get_by_text("Cost by model").is_visible()
+    assert clean(witness), witness
 
 
 def test_the_window_chosen_goes_into_the_link_and_along_to_the_next_page(page: Page, url: str) -> None:

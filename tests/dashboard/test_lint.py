@@ -53,8 +53,8 @@ def is_safe(node: ast.expr, literals: set[str]) -> bool:
             return name.isupper() or name in literals
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return name in FORMATTING or (name == "str" and is_safe(arguments[0], literals))
-        case ast.Attribute(value=ast.Name(id="delta"), attr="text"):
-            return True
+        case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+            return attribute.isupper() or (name, attribute) == ("delta", "text")
         case ast.Subscript(value=inner) | ast.FormattedValue(value=inner):
             return is_safe(inner, literals)
         case ast.IfExp(body=left, orelse=right) | ast.BinOp(left=left, right=right):

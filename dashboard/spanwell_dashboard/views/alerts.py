@@ -1,5 +1,7 @@
 """Alerts: what fires now, what fired, and whether the receiver got word of it."""
 
+from datetime import timedelta
+
 import pandas as pd
 import streamlit as st
 
@@ -9,17 +11,19 @@ from spanwell_dashboard.controls import page
 from spanwell_dashboard.formatting import count
 from spanwell_dashboard.untrusted import plain
 
+REMEMBERED = timedelta(days=30)  # what fires may have begun long before the window
 SHOWN_ELSEWHERE = ("alertname", "severity")  # labels that have a place of their own
 
 
 def alerts(scope: Scope) -> None:
-    events = reads.alert_events(scope)
-    if events.empty:
-        with panels.panel("No alerts in this window"):
-            panels.empty("No rule has fired. Rules stand under `alerts` in spanwell.yaml.")
+    known = reads.alert_events(scope._replace(start=scope.end - REMEMBERED))
+    if known.empty:
+        with panels.panel("No alerts"):
+            panels.empty("No rule has fired in the last 30 days. Rules stand under `alerts` in spanwell.yaml.")
         return
-    latest = events.sort_values("ts").groupby(["rule", "fingerprint"], observed=True).tail(1)
+    latest = known.sort_values("ts").groupby(["rule", "fingerprint"], observed=True).tail(1)
     firing = latest[latest["state"] == "firing"].sort_values("ts", ascending=False)
+    events = known[known["ts"] >= scope.start]
     panels.cards(
         [
             panels.card("Firing now", count(len(firing))),
@@ -39,7 +43,10 @@ def alerts(scope: Scope) -> None:
         for _, event in firing.iterrows():
             _firing(event)
     with panels.panel("History", "newest first"):
-        _history(events)
+        if events.empty:
+            panels.empty("No rule fired or recovered in this window.")
+        else:
+            _history(events)
 
 
 def _firing(event: pd.Series) -> None:
@@ -82,9 +89,9 @@ def _history(events: pd.DataFrame) -> None:
             "labels",
             "value",
             "threshold",
-            "summary",
             "delivery",
             "receiver",
+            "summary",
         ],
         column_config={
             "ts": st.column_config.DatetimeColumn("Time", format="MMM D, HH:mm:ss", width=125),

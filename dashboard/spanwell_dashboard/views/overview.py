@@ -121,13 +121,14 @@ def _models(scope: Scope) -> None:
         st.dataframe(
             table,
             hide_index=True,
+            placeholder="–",
             row_height=32,
             column_order=["model", *COLUMNS],
             column_config={
                 "model": st.column_config.TextColumn("Model", width="medium"),
                 "requests": panels.bar_column("Requests", table["requests"], "localized"),
                 "p50_ms": panels.duration_column("p50"),
-                "p95_ms": panels.bar_column("p95", table["p95_ms"], "%.2f s"),
+                "p95_ms": panels.bar_column("p95", table["p95_ms"], panels.SECONDS),
                 "p99_ms": panels.duration_column("p99"),
                 "ttft_p50_ms": panels.duration_column("First token", "Median of streamed answers"),
                 "cost_usd": panels.bar_column("Cost", table["cost_usd"], "$%.4f"),

@@ -16,14 +16,14 @@ COLUMNS = (
     "name",
     "status",
     "duration_ms",
+    "cost_usd",
     "models",
     "app",
     "user_id",
-    "session_id",
     "spans",
     "input_tokens",
     "output_tokens",
-    "cost_usd",
+    "session_id",
 )
 
 
@@ -91,6 +91,7 @@ def _table(rows: pd.DataFrame) -> None:
     chosen = st.dataframe(
         table,
         hide_index=True,
+        placeholder="–",
         height=min(38 + 32 * len(table), 820),
         row_height=32,
         key="trace-table",
@@ -103,11 +104,11 @@ def _table(rows: pd.DataFrame) -> None:
             "status": st.column_config.MultiselectColumn(
                 "Status", options=["ok", "error", "unset"], color=["green", "red", "gray"], width=70
             ),
-            "duration_ms": panels.bar_column("Duration", table["duration_ms"], "%.2f s"),
+            "duration_ms": panels.bar_column("Duration", table["duration_ms"], panels.SECONDS),
             "models": st.column_config.ListColumn("Models", width=130),
             "app": st.column_config.TextColumn("App", width=100),
             "user_id": st.column_config.TextColumn("User", width=80),
-            "session_id": st.column_config.TextColumn("Session", width=120),
+            "session_id": st.column_config.TextColumn("Session", width=170),
             "spans": st.column_config.NumberColumn("Spans", width=55),
             "input_tokens": st.column_config.NumberColumn("Tokens in", format="localized", width=80),
             "output_tokens": st.column_config.NumberColumn("Tokens out", format="localized", width=85),
