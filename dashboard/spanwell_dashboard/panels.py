@@ -18,7 +18,7 @@ from spanwell_dashboard.client import ApiDownError, ApiError, ApiRefusedError, S
 from spanwell_dashboard.formatting import Change
 from spanwell_dashboard.untrusted import plain
 
-SECONDS: Final = "%.3g s"
+SECONDS: Final = "%.3f s"
 CHART_CONFIG: Final = {"displayModeBar": False, "showTips": False}
 
 
@@ -135,7 +135,13 @@ def duration_column(label: LiteralString, note: LiteralString | None = None) -> 
 
 
 def money_column(label: LiteralString) -> Any:
+    """A table column of sums, in US dollars."""
     return st.column_config.NumberColumn(label, format="$%.4f")
+
+
+def small_money_column(label: LiteralString) -> Any:
+    """A table column of what single calls cost: often a fraction of a hundredth of a cent."""
+    return st.column_config.NumberColumn(label, format="$%.6f")
 
 
 def rate_column(label: LiteralString) -> Any:

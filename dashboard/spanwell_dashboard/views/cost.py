@@ -139,7 +139,7 @@ def _shares(rows: pd.DataFrame, by: str) -> None:
             "share": panels.bar_column("Share", table["share"], "percent"),
             "cost_usd": panels.money_column("Cost"),
             "requests": st.column_config.NumberColumn("Requests", format="localized"),
-            "each": st.column_config.NumberColumn("Per request", format="$%.6f"),
+            "each": panels.small_money_column("Per request"),
             "saved_usd": panels.money_column("Saved by cache"),
             "cache_hit_rate": panels.rate_column("Cache hits"),
         },

@@ -112,7 +112,7 @@ def _table(rows: pd.DataFrame) -> None:
             "spans": st.column_config.NumberColumn("Spans", width=55),
             "input_tokens": st.column_config.NumberColumn("Tokens in", format="localized", width=80),
             "output_tokens": st.column_config.NumberColumn("Tokens out", format="localized", width=85),
-            "cost_usd": panels.money_column("Cost"),
+            "cost_usd": panels.small_money_column("Cost"),
         },
     )
     if cells := chosen["selection"]["cells"]:
