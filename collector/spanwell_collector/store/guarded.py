@@ -1,7 +1,9 @@
 """Runs strangers' SQL on the embedded engine, where it can read tables and do nothing else.
 
 The engine's `readonly = 1` refuses writes, but not `INTO OUTFILE`, the function file(), python() or KILL QUERY. So each
-statement is first parsed by the engine itself (EXPLAIN AST) and only a tree of known roots and functions may run.
+statement is first parsed by the engine itself (EXPLAIN AST) and only a tree of known roots and functions may run. Two
+things must not reach that EXPLAIN: INTO OUTFILE, which would write the tree to the file, and text that makes EXPLAIN
+the name of a column (`, file('/etc/passwd') FROM (SELECT 1 AS EXPLAIN)`), which is why implicit_select is off.
 """
 
 import re
@@ -90,6 +92,7 @@ ASK_SETTINGS: Final = re.compile(
     r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL
 )
 INSERT: Final = re.compile(r"\s*INSERT\b", re.IGNORECASE)
+OUTFILE: Final = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 CODE: Final = re.compile(r"Code: (\d+)")
 
 
@@ -150,24 +153,29 @@ class GuardedEngine:
             raise DoorError(READONLY_CODE, f"setting {unknown[0]} cannot be changed here; allowed are {allowed}")
         if question.database:
             connection.query(f"USE {_quote(question.database, '`')}", "Null")
-        settings = {**LIMITS, **_within_limits(question.settings), "readonly": 1}
+        settings = {**LIMITS, **_within_limits(question.settings), "implicit_select": 0, "readonly": 1}
         assignments = ", ".join(f"{name} = {_quote(str(value))}" for name, value in settings.items())
         connection.query(f"SET {assignments}", "Null")
         self._check(connection, question)
 
     def _check(self, connection: Any, question: Question) -> None:
         # The engine would run statement after statement, so there must be one: its own lexer takes the literals out.
-        lexed = connection.query(
+        answer = connection.query(
             "SELECT normalizeQuery({sql:String})", "TabSeparatedRaw", params={"sql": _escape(question.sql)}
         )
-        if ";" in lexed.bytes().decode().strip().rstrip(";"):
+        lexed = answer.bytes().decode()
+        if ";" in lexed.strip().rstrip(";"):
             raise DoorError(62, "one statement at a time (SYNTAX_ERROR)")
+        if OUTFILE.search(lexed):
+            raise DoorError(READONLY_CODE, "this door is for reading: INTO OUTFILE is refused (READONLY)")
         tree = connection.query(f"EXPLAIN AST {question.sql}", "TabSeparatedRaw", params=dict(question.parameters))
         check_tree(tree.bytes().decode(), self._refused)
 
 
 def check_tree(tree: str, refused: frozenset[str]) -> None:
     """Raise DoorError unless `tree`, EXPLAIN AST's answer, only reads tables."""
+    if not re.match(r"\w", tree):
+        raise DoorError(READONLY_CODE, "this door is for reading: what cannot be parsed is refused (READONLY)")
     for line in tree.splitlines():
         node = NODE.match(line)
         if node is None:
@@ -175,8 +183,6 @@ def check_tree(tree: str, refused: frozenset[str]) -> None:
         depth, kind, name = len(node[1]), node[2], node[3] or ""
         if depth == 0 and kind not in ROOTS:
             raise DoorError(READONLY_CODE, f"this door is for reading: {kind} is refused (READONLY)")
-        if depth == 1 and kind == "Literal":
-            raise DoorError(READONLY_CODE, "this door is for reading: INTO OUTFILE is refused (READONLY)")
         if kind == "Function" and name.lower() in refused:
             raise DoorError(READONLY_CODE, f"this door is for reading: function {name} is refused (READONLY)")
 
