@@ -4,10 +4,15 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import os
+import shutil
 import signal
 import socket
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +36,7 @@ from spanwell_collector.writer import Writer
 logger = logging.getLogger("spanwell.collector")
 
 DOOR_THREADS: Final = 4
+FAILED: Final = 1
 MAX_CONNECTIONS: Final = 1000
 QUESTION_THREADS: Final = 8  # of the query API; each has a client of its own
 
@@ -48,8 +54,11 @@ def serve(settings: Settings) -> None:
 
     Raises StoreError when the store cannot be opened, ConfigError when a port is taken.
     """
+    settings = replace(settings, data=settings.data.absolute())
+    threading.excepthook = _end_process
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_lock(settings.data / "collector" / "lock"))
+        work_in(settings.data / "collector" / "scratch")
         ports = [settings.collector_port] + ([] if settings.clickhouse_dsn else [settings.sql_port])
         sockets = [stack.enter_context(bind(settings.host, port)) for port in ports]
         store = open_store(settings)
@@ -69,6 +78,8 @@ def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack)
         logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
     writer = Writer(
         lambda batches, token: store.insert_otlp(batches, project=settings.project, token=token),
+        erase=store.erase_otlp,
+        left=spool.sealed(),
         dead=home / "dead",
         stored=lambda segment: journal.forget(segment),
     )
@@ -97,6 +108,26 @@ def hold_lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StoreError(f"another collector already serves {path.parent.parent}: stop it first") from None
         yield
+
+
+def work_in(scratch: Path) -> None:
+    """Make `scratch`, empty, the place for what the engine and its client write beside the store.
+
+    That is each insert on its way in, prompts included, and the schema it is parsed with. Only a directory of ours is
+    sure to be writable, and to be cleared of what a process that was killed has left.
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
+    os.chdir(scratch)
+    tempfile.tempdir = str(scratch)
+
+
+def _end_process(failure: threading.ExceptHookArgs) -> None:
+    """A thread that has died would leave senders waiting for ever. What was acknowledged is on the disk."""
+    name = failure.thread.name if failure.thread else "a thread"
+    error = failure.exc_value or failure.exc_type()
+    logger.critical("%s failed", name, exc_info=error)
+    os._exit(FAILED)
 
 
 def open_store(settings: Settings) -> Store:

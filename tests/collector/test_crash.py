@@ -2,6 +2,8 @@
 
 import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,6 +61,40 @@ def test_a_batch_sent_again_to_the_next_process_changes_nothing(tmp_path: Path) 
         service.stop()
 
     assert stored == [[0x99], [0x99]]
+
+
+HALF_AN_INSERT = """
+import sys
+from pathlib import Path
+from spanwell.spool import Spool
+from spanwell_collector.store.client import Store
+data = Path(sys.argv[1])
+[segment] = Spool(data / "collector" / "spool", max_bytes=1_000_000).sealed()
+store = Store(path=data / "store")
+store.insert_otlp(segment.payloads(), project="default", token=segment.id)
+store.command("DELETE FROM spanwell.texts WHERE true")
+store.close()
+"""
+
+
+def test_an_insert_that_was_cut_short_is_made_whole_whatever_the_engine_remembers_of_it(tmp_path: Path) -> None:
+    spans = [SpanIn(trace, attributes=call(gen_ai__input__messages="hello")) for trace in (1, 2)]
+    first = start_collector(tmp_path, {"SPANWELL_FLUSH_MS": "60000"})
+    with connect(first) as client:
+        assert client.send(make_batch(spans)).status_code == 200
+    first.process.kill()
+    first.process.wait()
+    subprocess.run([sys.executable, "-c", HALF_AN_INSERT, tmp_path], cwd=tmp_path, check=True)
+
+    second = start_collector(tmp_path)
+    with connect(second) as client:
+        poll(lambda: client.http.get("/health").json()["spool_bytes"], lambda size: size == 0)
+        texts = [client.ask(f"traces/{span.trace_id}/spans/{span.span_id}")["input"] for span in spans]
+
+    assert _stored(second) == [1, 2]
+    assert texts == ["hello", "hello"]
+    assert [path.name for path in (tmp_path / "collector" / "scratch").iterdir()] == ["__cache__"]
+    assert second.stop() == 0
 
 
 def test_a_disk_that_fails_is_503_and_passes(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanwell.errors import QueryError, StoreError
 
@@ -30,6 +32,8 @@ READ_SETTINGS: Final = {
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_compression_method": "none",
 }
+ERASE_KEYS: Final = 2000  # spans a statement: their ids travel in it
+HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
 WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
 TRANSIENT_CODES: Final = frozenset(
     {
@@ -85,7 +89,7 @@ class Store:
     def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str) -> None:
         """Store serialized ExportTraceServiceRequests as one insert; the same `token` again changes nothing.
 
-        Spans that name no project get `project`. All or nothing: a QueryError means that no row was written.
+        Spans that name no project get `project`. An insert that fails may have written some of its rows.
         """
         digests = b"".join(digest_batch(batch) for batch in batches)
         body = b"".join((*batches, _field(OWN_FIELDS[0], project.encode()), _field(OWN_FIELDS[1], digests)))
@@ -96,6 +100,21 @@ class Store:
                 fmt="ProtobufSingle",
                 settings={**OTLP_SETTINGS, "insert_deduplication_token": token},
             )
+
+    def erase_otlp(self, batches: Sequence[bytes]) -> None:
+        """Take out what an insert of `batches` that did not come to its end has left.
+
+        The engine notes an insert's token just before it commits a part, so after a crash neither a token that is
+        known nor one that is not tells what is stored.
+        """
+        keys = sorted({key for batch in batches for key in _span_keys(batch)})
+        for table, first in product(("spans", "texts"), range(0, len(keys), ERASE_KEYS)):
+            some = keys[first : first + ERASE_KEYS]
+            parameters = {"keys": some, "traces": sorted({key[:32] for key in some})}
+            rows = f"FROM spanwell.{table} WHERE {HAS_KEY}"
+            found = self.query(f"SELECT count() AS rows {rows}", parameters)
+            if found.column("rows").to_pylist()[0]:
+                self.command(f"DELETE {rows}", parameters)
 
     def close(self) -> None:
         """Close every client; the caller has stopped asking."""
@@ -131,6 +150,13 @@ class Store:
 def digest_batch(batch: bytes) -> bytes:
     """Eight bytes that are the same for the same batch: ids are random, so equal bytes are one batch sent twice."""
     return hashlib.blake2b(batch, digest_size=8).digest()
+
+
+def _span_keys(batch: bytes) -> Iterator[str]:
+    for resource in ExportTraceServiceRequest.FromString(batch).resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield f"{span.trace_id.hex()}{span.span_id.hex()}"
 
 
 def _field(tag: bytes, value: bytes) -> bytes:
