@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,20 +79,20 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
     cache = _open_cache(settings, plan.cache)
     gateway = Gateway(
         routes=routes,
-        groups=group_deployments(routes),
+        find_group=group_deployments(routes),
         client=Client(str(lane)),
         keys=KeyRing(state, routes.master_key),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
         ledger=Ledger(home / "state.db"),
         cache=cache,
     )
-    writing, sending = asyncio.create_task(gateway.telemetry.run()), asyncio.create_task(outbox.send())
+    writing, sending = _start(gateway.telemetry.run()), _start(outbox.send())
     jobs = [watch_clients(gateway), _refresh(gateway)]
     if routes.translated and worker == 0:
         jobs.append(keep_lane(lane))
     if settings.proxy_workers > 1:
         jobs.append(end_with_parent())
-    tasks = [asyncio.create_task(job) for job in jobs]
+    tasks = [_start(job) for job in jobs]
     try:
         yield gateway
     finally:
@@ -100,13 +100,25 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         gateway.telemetry.stop()
-        await writing
+        await asyncio.wait((writing,))
         await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
         gateway.ledger.close()
         if cache:
             await cache.store.close()
         state.close()
+
+
+def _start(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that nobody waits for must not die in silence."""
+    task = asyncio.create_task(job)
+    task.add_done_callback(_tell_failure)
+    return task
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s ended", task.get_coro(), exc_info=error)
 
 
 def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:

@@ -51,6 +51,8 @@ def parse_body(call: Call) -> None:
     try:
         request = orjson.loads(call.body)
     except ValueError as error:
+        if b"content-encoding" in call.headers:
+            raise ApiError(415, "unsupported_encoding", "send the body without a content-encoding") from error
         raise _bad(f"the body is not valid JSON: {error}", None) from error
     if not isinstance(request, dict):
         raise _bad("the body must be a JSON object", None)

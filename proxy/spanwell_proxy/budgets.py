@@ -6,7 +6,6 @@ calls at once nor many workers can overspend, and a worker that dies only blocks
 
 import asyncio
 import logging
-import secrets
 import sqlite3
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,12 +63,14 @@ class Ledger:
         self._state = open_state(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="budgets")
 
-    async def reserve(self, key_id: str, budgets: tuple[Budget, ...], amount_pusd: int) -> str:
-        """Set `amount_pusd` aside and return the reservation's id. Raises ApiError 429 where it does not fit."""
+    async def reserve(self, reservation: str, key_id: str, budgets: tuple[Budget, ...], amount_pusd: int) -> None:
+        """Set `amount_pusd` aside under the id `reservation`. Raises ApiError 429 where it does not fit."""
         now = datetime.now(UTC)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, reserve, self._state, key_id, budgets, amount_pusd, now)
+            await loop.run_in_executor(
+                self._thread, reserve, self._state, reservation, key_id, budgets, amount_pusd, now
+            )
         except sqlite3.Error as error:
             raise ApiError(503, "state_unavailable", "the budget cannot be checked now; try again") from error
 
@@ -88,10 +89,14 @@ class Ledger:
 
 
 def reserve(
-    state: sqlite3.Connection, key_id: str, budgets: tuple[Budget, ...], amount_pusd: int, now: datetime
-) -> str:
+    state: sqlite3.Connection,
+    reservation: str,
+    key_id: str,
+    budgets: tuple[Budget, ...],
+    amount_pusd: int,
+    now: datetime,
+) -> None:
     """Raises ApiError 429, naming the budget that is used up and when it starts anew."""
-    reservation = secrets.token_hex(12)
     with transaction(state):
         state.execute("DELETE FROM reservations WHERE key_id = ? AND expires_at <= ?", (key_id, now.timestamp()))
         (reserved,) = state.execute(
@@ -105,7 +110,6 @@ def reserve(
             "INSERT INTO reservations VALUES (?, ?, ?, ?)",
             (reservation, key_id, amount_pusd, now.timestamp() + RESERVATION_S),
         )
-    return reservation
 
 
 def settle(

@@ -16,7 +16,7 @@ from spanwell_proxy.body import FORBIDDEN
 from spanwell_proxy.call import Call
 
 LONGEST_ANSWER_BYTES = 1024 * 1024
-WHOLE = frozenset(("stop", "length", "tool_calls", "function_call"))
+WHOLE = ("stop", "length", "tool_calls", "function_call")  # a tuple: what is compared may be anything
 # How an answer is delivered and who asked do not change it; the tenant is part of the key by its own name.
 MEANINGLESS = FORBIDDEN | {"stream", "stream_options", "user", "metadata", "store", "safety_identifier"}
 KEYS = ("enabled", "ttl_seconds", "max_mb")
@@ -100,7 +100,7 @@ def write_entry(call: Call) -> bytes | None:
     completion = call.completion or _put_together(call)
     if call.failure or not completion or not call.deployment or call.usage_estimated:
         return None
-    if not all(isinstance(choice, dict) and choice.get("finish_reason") in WHOLE for choice in completion["choices"]):
+    if not all(choice.get("finish_reason") in WHOLE for choice in completion["choices"]):
         return None
     cost = None if call.cost_usd is None else format(call.cost_usd, "f")
     head = orjson.dumps({"deployment": call.deployment.id, "cost_usd": cost})
@@ -110,7 +110,7 @@ def write_entry(call: Call) -> bytes | None:
 
 def _put_together(call: Call) -> dict[str, Any] | None:
     reader = call.reader
-    if not reader or not reader.choices:
+    if not reader or not reader.choices or any(choice.is_partial for choice in reader.choices.values()):
         return None
     return {
         "id": reader.id,

@@ -1,8 +1,9 @@
 """What the steps of a call work with: one object, put together once a worker."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from spanwell_proxy.budgets import Ledger
 from spanwell_proxy.cache import Cache
@@ -13,13 +14,16 @@ from spanwell_proxy.routing import Health
 from spanwell_proxy.telemetry import Telemetry
 from spanwell_proxy.upstream import Client
 
+MOST_CAUGHT_NAMES = 1000
+Group = tuple[tuple[Deployment, Health], ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Gateway:
-    """`groups` pairs every deployment with what it did lately."""
+    """`find_group` gives the deployments of a model name, each with what it did lately; none for an unknown name."""
 
     routes: Routes
-    groups: Mapping[str, tuple[tuple[Deployment, Health], ...]]
+    find_group: Callable[[str], Group]
     client: Client
     keys: KeyRing
     telemetry: Telemetry
@@ -28,5 +32,15 @@ class Gateway:
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
 
-def group_deployments(routes: Routes) -> dict[str, tuple[tuple[Deployment, Health], ...]]:
-    return {name: tuple((deployment, Health()) for deployment in group) for name, group in routes.deployments.items()}
+def group_deployments(routes: Routes) -> Callable[[str], Group]:
+    """The `find_group` of these routes. Names that wildcards catch come from clients: only the latest are kept."""
+
+    def watched(group: Sequence[Deployment]) -> Group:
+        return tuple((deployment, Health()) for deployment in group)
+
+    @lru_cache(MOST_CAUGHT_NAMES)
+    def expand(name: str) -> Group:
+        return watched(routes.expand(name))
+
+    named = {name: watched(group) for name, group in routes.deployments.items()}
+    return lambda name: named.get(name) or expand(name)

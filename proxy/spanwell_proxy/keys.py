@@ -7,9 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
+from spanwell.settings import is_loopback
 from spanwell_proxy.call import Budget, Caller
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.state import transaction
@@ -17,6 +19,9 @@ from spanwell_proxy.state import transaction
 OPERATOR = Caller(operator=True)
 NO_KEY = ApiError(401, "invalid_api_key", "no API key was given: send `Authorization: Bearer KEY`")
 WRONG_KEY = ApiError(401, "invalid_api_key", "this API key is not valid")  # unknown, blocked, expired: one answer
+NOT_LOCAL = ApiError(
+    403, "not_for_this_machine", "without keys only this machine may call: set general_settings.master_key"
+)
 HEADERS = (b"api-key", b"x-api-key")
 
 
@@ -41,11 +46,12 @@ class KeyRing:
         self._state = state
         self._master = {hash_key(master_key.encode()): OPERATOR} if master_key else {}
         self._callers: dict[bytes, Caller] = {}
+        self._is_open = False
         self._seen = -1
         self.refresh()
 
     def find(self, headers: Mapping[bytes, bytes], now: float) -> Caller:
-        """The caller a request's key belongs to; anybody, where no key was ever configured. Raises ApiError 401."""
+        """The caller a request's key belongs to; without any key, whoever is on this machine. ApiError 401 or 403."""
         secret = read_secret(headers)
         if secret:
             digest = hash_key(secret)
@@ -54,7 +60,9 @@ class KeyRing:
                 caller = self._callers.get(digest)
             if caller and (caller.expires_at is None or now < caller.expires_at):
                 return caller
-        if not self._callers:
+        if self._is_open:
+            if not is_for_this_machine(headers):
+                raise NOT_LOCAL
             return OPERATOR
         raise WRONG_KEY if secret else NO_KEY
 
@@ -67,10 +75,11 @@ class KeyRing:
         (number,) = self._state.execute("SELECT number FROM key_changes").fetchone()
         if number == self._seen:
             return False
-        rows = self._state.execute("SELECT * FROM keys WHERE NOT blocked")
+        rows = self._state.execute("SELECT * FROM keys")
         names = [column[0] for column in rows.description]
         found = [dict(zip(names, row, strict=True)) for row in rows]
-        self._callers = {row["hash"]: _read_caller(row) for row in found} | self._master
+        self._callers = {row["hash"]: _read_caller(row) for row in found if not row["blocked"]} | self._master
+        self._is_open = not found and not self._master
         self._seen = number
         return True
 
@@ -140,6 +149,19 @@ def read_secret(headers: Mapping[bytes, bytes]) -> bytes:
     if given[:7].lower() == b"bearer ":
         return given[7:].strip()
     return next((headers[name] for name in HEADERS if name in headers), b"")
+
+
+def is_for_this_machine(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether host and origin are names of loopback: a page from elsewhere must not spend through a browser."""
+    return _is_local(b"//" + headers.get(b"host", b"")) and _is_local(headers.get(b"origin", b"//localhost"))
+
+
+def _is_local(url: bytes) -> bool:
+    try:
+        name = urlsplit(url.decode("latin-1")).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or name.endswith(".localhost")
 
 
 def hash_key(secret: bytes) -> bytes:

@@ -15,6 +15,8 @@ from asyncio.subprocess import Process
 from contextlib import suppress
 from pathlib import Path
 
+from spanwell.errors import ConfigError
+
 logger = logging.getLogger(__name__)
 
 LONGEST_SOCKET_PATH = 100  # the kernel's bound is 108
@@ -62,6 +64,8 @@ def resident_bytes(pid: int) -> int:
 
 def _listen(path: Path) -> socket.socket:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent.stat().st_uid != os.getuid():  # keys of backends go through this socket
+        raise ConfigError(f"{path.parent} belongs to somebody else: choose a shorter SPANWELL_DATA")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))

@@ -86,11 +86,11 @@ def _retry_after(error: openai.OpenAIError) -> list[tuple[bytes, bytes]]:
 
 async def _read_body(receive: Receive) -> bytes:
     message = await receive()
-    body: bytes = message.get("body", b"")
+    parts: list[bytes] = [message.get("body", b"")]
     while message.get("more_body"):
         message = await receive()
-        body += message.get("body", b"")
-    return body
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
 
 
 async def _await_departure(receive: Receive) -> None:

@@ -25,7 +25,7 @@ SPOOLED = Gauge("spanwell_telemetry_spool_bytes", "Bytes on disk for the collect
 
 def count_call(call: Call) -> None:
     """Add one finished call. Only configured names become labels: a client cannot make new ones."""
-    model = call.deployment.model_name if call.deployment else ""
+    model = call.deployment.route if call.deployment else ""
     REQUESTS.labels(model, str(call.status or 499)).inc()
     LATENCY.labels(model).observe(call.ended - call.started)
     if call.ttft_s is not None:

@@ -129,7 +129,7 @@ def _texts(call: Call) -> dict[str, Value]:
         messages = [choice.message() for _, choice in sorted(call.reader.choices.items())]
         texts[c.OUTPUT_MESSAGES] = _to_text(messages, LONGEST_TEXT + 1)
     elif call.completion:
-        texts[c.OUTPUT_MESSAGES] = _to_text([_said(choice) for choice in _choices(call)], len(call.answer))
+        texts[c.OUTPUT_MESSAGES] = _to_text([_said(choice) for choice in call.completion["choices"]], len(call.answer))
     return texts
 
 
@@ -151,22 +151,15 @@ def _shorten(value: Any) -> Any:
 
 
 def _said(choice: Mapping[str, Any]) -> Any:
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        return {"role": "assistant", "content": None}
-    return {key: value for key, value in message.items() if value is not None or key == "content"}
+    return {key: value for key, value in choice["message"].items() if value is not None or key == "content"}
 
 
 def _finish_reasons(call: Call) -> list[str]:
     if call.reader:
-        return [
-            choice.finish_reason for choice in call.reader.choices.values() if isinstance(choice.finish_reason, str)
-        ]
-    return [reason for choice in _choices(call) if isinstance(reason := choice.get("finish_reason"), str)]
-
-
-def _choices(call: Call) -> list[dict[str, Any]]:
-    return [choice for choice in call.completion["choices"] if isinstance(choice, dict)] if call.completion else []
+        reasons = [choice.finish_reason for choice in call.reader.choices.values()]
+    else:
+        reasons = [choice.get("finish_reason") for choice in call.completion["choices"]] if call.completion else []
+    return [reason for reason in reasons if isinstance(reason, str)]
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:

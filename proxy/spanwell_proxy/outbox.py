@@ -6,7 +6,6 @@ will never take is moved aside, into `dead`.
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 import aiohttp
 
+from spanwell.errors import SpoolFullError
 from spanwell.spool import Segment, Spool
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ class Outbox:
     async def tick(self) -> None:
         """Hand what was appended to the sender; into one large segment as long as it has others to send."""
         if self._spool.open_bytes and (not self._spool.sealed() or self._spool.open_bytes >= SEGMENT_BYTES):
-            await self._in_thread(self._spool.seal)
-            self._sealed.set()
+            await self._seal()
 
     async def send(self) -> None:
         """Post segments in order, until `close`."""
@@ -80,9 +79,8 @@ class Outbox:
 
     async def close(self, sending: asyncio.Task[None], patience_s: float) -> None:
         """Seal, give `sending` a moment to deliver the rest, and leave what remains to the next start."""
-        await self._in_thread(self._spool.seal)
+        await self._seal()
         self._closing = True
-        self._sealed.set()
         _, unfinished = await asyncio.wait((sending,), timeout=patience_s)
         for task in unfinished:
             task.cancel()
@@ -90,8 +88,20 @@ class Outbox:
         await asyncio.gather(*unfinished, return_exceptions=True)
         self._thread.shutdown()
 
+    async def _seal(self) -> None:
+        try:
+            await self._in_thread(self._spool.seal)
+        except SpoolFullError as error:
+            logger.error("the newest spans are lost: %s", error)
+        self._sealed.set()
+
     async def _send_until_taken(self, session: aiohttp.ClientSession, segment: Segment) -> None:
-        payload = b"".join(await self._in_thread(segment.payloads))
+        try:
+            payload = b"".join(await self._in_thread(segment.payloads))
+        except OSError as error:
+            logger.error("the spans of segment %s are lost: %s", segment.id, error.strerror)
+            await self._in_thread(self._spool.remove, segment)
+            return
         pause_s = FIRST_PAUSE_S
         while True:
             status, asked_s = await self._post(session, payload)
@@ -129,7 +139,7 @@ class Outbox:
 
     def _keep_aside(self, segment: Segment) -> None:
         self._dead.mkdir(exist_ok=True)
-        os.link(segment.path, self._dead / segment.path.name)
+        segment.path.replace(self._dead / segment.path.name)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))

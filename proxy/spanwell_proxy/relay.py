@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import orjson
 
@@ -16,10 +17,12 @@ from spanwell_proxy.stream import BrokenStreamError, StreamReader
 from spanwell_proxy.upstream import Answer, Client, clean, read_failure, request_headers
 from spanwell_proxy.usage import estimate_usage, read_usage
 
+DRAIN_S = 1.0
+
 
 async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
     """Get an answer from `deployment` to the client, whole. Raises ApiError, retryable as long as nothing was sent."""
-    call.reader, began = None, time.perf_counter()
+    call.reader, began, waited_s = None, time.perf_counter(), call.waited_s
     body = orjson.dumps(_order(call, deployment))
     try:
         async with asyncio.timeout(deployment.first_byte_timeout_s if call.stream else deployment.timeout_s) as limit:
@@ -39,7 +42,7 @@ async def attempt(call: Call, deployment: Deployment, client: Client) -> None:
         ) from error
     finally:
         if not call.replied:
-            call.waited_s += time.perf_counter() - began
+            call.waited_s = waited_s + time.perf_counter() - began
 
 
 def _order(call: Call, deployment: Deployment) -> dict[str, Any]:
@@ -73,15 +76,16 @@ async def _relay_stream(
     call: Call, deployment: Deployment, answer: Answer, began: float, limit: asyncio.Timeout
 ) -> None:
     reader = call.reader = StreamReader(hide_usage=not call.wants_usage)
-    while data := await answer.read_some():
-        part = reader.feed(data)
+    while True:
+        data = await answer.read_some()
+        part = reader.feed(data) if data else reader.finish()
         if not call.replied and part:
-            limit.reschedule(limit_end(limit, deployment))
+            limit.reschedule(_limit_end(limit, deployment))
             call.waited_s += time.perf_counter() - began
             await begin_stream(call)
         if call.ttft_s is None and reader.content_chunks:
             call.ttft_s = time.perf_counter() - call.started
-        if reader.done:
+        if reader.done or not data:
             break
         if part:
             await send_part(call, part)
@@ -89,12 +93,20 @@ async def _relay_stream(
         raise BrokenStreamError("the stream ended before the answer did")
     call.stream_end = "done"
     account(call, deployment)
-    await send_part(call, part if reader.done else b"", last=True)
-    while reader.done and await answer.read_some():
-        pass  # the connection can be used again once the body's end was read
+    await send_part(call, part, last=True)
+    if reader.done:
+        await _drain(answer)
 
 
-def limit_end(limit: asyncio.Timeout, deployment: Deployment) -> float:
+async def _drain(answer: Answer) -> None:
+    """Read the body's end, so that the connection can be used again. The call is over: a backend may do as it likes."""
+    with suppress(OSError):  # a timeout is one
+        async with asyncio.timeout(DRAIN_S):
+            while await answer.read_some():
+                pass
+
+
+def _limit_end(limit: asyncio.Timeout, deployment: Deployment) -> float:
     """The first byte has come in time: from now on the limit of the whole answer holds, in seconds of the loop."""
     return (limit.when() or 0.0) + deployment.timeout_s - deployment.first_byte_timeout_s
 
@@ -114,14 +126,21 @@ def account(call: Call, deployment: Deployment) -> None:
         call.cost_usd = cost_usd(call.usage, deployment.price)
 
 
-def _read_completion(body: bytes) -> dict[str, object]:
+def _read_completion(body: bytes) -> dict[str, Any]:
     try:
         completion = orjson.loads(body)
     except ValueError as error:
         raise BrokenStreamError("the answer is not valid JSON") from error
-    if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    if not isinstance(choices, list) or not all(map(_is_choice, choices)):
         raise BrokenStreamError("the answer is no chat completion")
-    return completion
+    return cast(dict[str, Any], completion)
+
+
+def _is_choice(choice: Any) -> bool:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    calls = (message.get("tool_calls") or []) if isinstance(message, dict) else None
+    return isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
 
 
 def _failed(call: Call, status: int, kind: str, told: str, deployment: Deployment) -> ApiError:

@@ -53,8 +53,8 @@ def as_stream(completion: dict[str, Any], *, with_usage: bool) -> bytes:
     head = {key: completion.get(key) for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     chunks: list[dict[str, Any]] = []
     for choice in completion["choices"]:
-        message = {key: value for key, value in (choice.get("message") or {}).items() if value is not None}
-        if "tool_calls" in message:
+        message = {key: value for key, value in choice["message"].items() if value is not None}
+        if message.get("tool_calls"):
             message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]
         place = {"index": choice.get("index", 0), "logprobs": None}
         role = {"role": message.pop("role", "assistant"), "content": ""}

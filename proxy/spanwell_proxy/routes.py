@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from spanwell.config import Config
@@ -25,6 +26,8 @@ PRICE_KEYS = (
 PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout", *PRICE_KEYS)
 OWN_PARAMS = ("weight", "timeout", "stream_timeout", *PRICE_KEYS)  # not for LiteLLM
 MODEL_INFO = ("id", "simulated", *PRICE_KEYS)
+LITELLM_SETTINGS = {"num_retries": "num_retries", "fallbacks": "fallbacks", "request_timeout": "timeout"}
+CAUGHT = re.compile(r"[\w.:@-]+(/[\w.:@-]+)*")  # what `*` stands for: a name, never an address
 ROUTER_SETTINGS = ("num_retries", "fallbacks", "timeout", "stream_timeout")
 GENERAL_SETTINGS = ("master_key",)
 
@@ -46,6 +49,7 @@ class Deployment:
     """One backend that answers for a model name. `params` are LiteLLM's, for the lane that translates."""
 
     id: str
+    route: str  # `model_name` in the file: a wildcard, where the name is what it caught
     model_name: str
     provider: str
     model: str
@@ -60,11 +64,26 @@ class Deployment:
     params: Mapping[str, Any] = field(repr=False)
 
 
+class Entry(NamedTuple):
+    """One item of `model_list`, and what it is read with. `number` counts those of its name."""
+
+    item: Mapping[str, Any]
+    where: str
+    number: int
+    settings: Mapping[str, Any]
+    environ: Mapping[str, str]
+    prices: PriceTable
+
+
 @dataclass(frozen=True)
 class Routes:
-    """Every model name with its deployments, and what to try when all of them fail."""
+    """Every model name with its deployments, and what to try when all of them fail.
+
+    `wildcards` are names that end in `*`, the longest first, with what their deployments are made of.
+    """
 
     deployments: Mapping[str, tuple[Deployment, ...]]
+    wildcards: Mapping[str, tuple[Entry, ...]] = field(repr=False)
     fallbacks: Mapping[str, tuple[str, ...]]
     num_retries: int
     master_key: str = field(repr=False)
@@ -73,18 +92,32 @@ class Routes:
     @property
     def translated(self) -> bool:
         """Whether any deployment needs the LiteLLM lane."""
-        return any(deployment.translated for group in self.deployments.values() for deployment in group)
+        groups = (*self.deployments.values(), *(self.expand(name[:-1] + "x") for name in self.wildcards))
+        return any(deployment.translated for group in groups for deployment in group)
+
+    def expand(self, name: str) -> tuple[Deployment, ...]:
+        """What a wildcard has for `name`: the longest that fits. Nothing, where none does."""
+        for start, entries in self.wildcards.items():
+            caught = name.removeprefix(start[:-1])
+            if name.startswith(start[:-1]) and CAUGHT.fullmatch(caught):
+                return tuple(_read_deployment(entry, name, caught) for entry in entries)
+        return ()
 
 
 def read_routes(config: Config, prices: PriceTable) -> Routes:
     """Raises ConfigError naming the key and what is allowed."""
-    settings = config.router_settings
-    groups: dict[str, list[Deployment]] = {}
-    for index, entry in enumerate(config.model_list):
-        deployment = _read_deployment(entry, f"{config.source}: model_list[{index}]", settings, prices, groups)
-        groups.setdefault(deployment.model_name, []).append(deployment)
+    named = {LITELLM_SETTINGS[key]: value for key, value in config.litellm_settings.items() if key in LITELLM_SETTINGS}
+    settings = named | config.router_settings
+    groups: dict[str, list[Entry]] = {}
+    for index, item in enumerate(config.model_list):
+        where = f"{config.source}: model_list[{index}]"
+        group = groups.setdefault(_read_name(item, where), [])
+        group.append(Entry(item, where, len(group), settings, config.environ, prices))
+        _read_deployment(group[-1], "", "x")  # what is wrong with a wildcard's must show now
+    plain = {name: group for name, group in groups.items() if not name.endswith("*")}
     return Routes(
-        deployments={name: tuple(group) for name, group in groups.items()},
+        deployments={name: tuple(_read_deployment(entry, name) for entry in group) for name, group in plain.items()},
+        wildcards={name: tuple(groups[name]) for name in sorted(groups.keys() - plain, key=len, reverse=True)},
         fallbacks=_read_fallbacks(settings.get("fallbacks") or [], set(groups), f"{config.source}: router_settings"),
         num_retries=int(_number(settings, "num_retries", DEFAULT_RETRIES, f"{config.source}: router_settings")),
         master_key=_text(config.general_settings, "master_key", f"{config.source}: general_settings"),
@@ -92,25 +125,36 @@ def read_routes(config: Config, prices: PriceTable) -> Routes:
     )
 
 
-def _read_deployment(
-    entry: Any, where: str, settings: Mapping[str, Any], prices: PriceTable, groups: Mapping[str, list[Deployment]]
-) -> Deployment:
-    params, info = _mapping(entry, "litellm_params", where), _mapping(entry, "model_info", where)
-    name = _text(entry, "model_name", where)
-    if not name or "*" in name:
-        raise ConfigError(f"{where}.model_name: write the name clients ask for; wildcards are not supported")
-    prefix, model = split_model(_text(params, "model", f"{where}.litellm_params"))
+def _read_name(item: Mapping[str, Any], where: str) -> str:
+    name = _text(item, "model_name", where)
+    if not name or "*" in name[:-1]:
+        raise ConfigError(f"{where}.model_name: write the name clients ask for; a * may only stand at its end")
+    model = _text(_mapping(item, "litellm_params", where), "model", where)
+    if "*" in model and (model.index("*") < len(model) - 1 or "/" not in model or not name.endswith("*")):
+        raise ConfigError(f"{where}.litellm_params.model: write provider/* with a model_name that ends in *")
+    return name
+
+
+def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
+    """`caught` is what the name's wildcard stands for."""
+    _, where, number, settings, environ, prices = entry
+    params, info = _mapping(entry.item, "litellm_params", where), _mapping(entry.item, "model_info", where)
+    whole = _text(params, "model", f"{where}.litellm_params").replace("*", caught)
+    prefix, model = split_model(whole)
     if not model:
         raise ConfigError(f"{where}.litellm_params.model: write provider/model, for example hosted_vllm/my-model")
     prefix = prefix or ("openai" if params.get("api_base") else "")
+    # As LiteLLM does; but the key for a provider's own address is never sent to another one.
+    known = "" if params.get("api_base") else environ.get(f"{prefix.upper()}_API_KEY", "")
     timeout_s = _number(params, "timeout", _number(settings, "timeout", DEFAULT_TIMEOUT_S, where), where)
     return Deployment(
-        id=str(info.get("id") or f"{name}-{len(groups.get(name, ()))}"),
+        id=str(info.get("id") or f"{entry.item['model_name']}-{number}"),
+        route=entry.item["model_name"],
         model_name=name,
         provider=OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else TRANSLATED_NAMES.get(prefix, prefix),
         model=model,
         url=_read_address(params, prefix, where),
-        api_key=_text(params, "api_key", f"{where}.litellm_params"),
+        api_key=_text(params, "api_key", f"{where}.litellm_params") or known,
         weight=_number(params, "weight", 1.0, where),
         timeout_s=timeout_s,
         first_byte_timeout_s=_number(
@@ -119,7 +163,7 @@ def _read_deployment(
         price=_price({**params, **info}, prefix, model, prices),
         simulated=info.get("simulated") is True,
         translated=prefix not in OPENAI_DIALECT,
-        params={key: value for key, value in params.items() if key not in OWN_PARAMS},
+        params={key: value for key, value in params.items() if key not in OWN_PARAMS} | {"model": whole},
     )
 
 
@@ -152,7 +196,8 @@ def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple
     fallbacks: dict[str, tuple[str, ...]] = {}
     for item in listed:
         for name, others in item.items():
-            unknown = [model for model in (name, *others) if model not in known]
+            wild = tuple(model[:-1] for model in known if model.endswith("*"))
+            unknown = [model for model in (name, *others) if model not in known and not model.startswith(wild)]
             if unknown:
                 raise ConfigError(f"{where}.fallbacks: {unknown[0]!r} is no model_name of model_list")
             fallbacks[name] = tuple(others)
@@ -172,7 +217,7 @@ def _ignored_keys(config: Config) -> Iterator[str]:
         )
     yield from (f"router_settings.{key}" for key in config.router_settings if key not in ROUTER_SETTINGS)
     yield from (f"general_settings.{key}" for key in config.general_settings if key not in GENERAL_SETTINGS)
-    yield from (f"litellm_settings.{key}" for key in config.litellm_settings)
+    yield from (f"litellm_settings.{key}" for key in config.litellm_settings if key not in LITELLM_SETTINGS)
 
 
 def _mapping(entry: Any, key: str, where: str) -> Mapping[str, Any]:
@@ -188,6 +233,8 @@ def _text(section: Mapping[str, Any], key: str, where: str) -> str:
         return ""
     if not isinstance(value, str) or not value.isprintable():
         raise ConfigError(f"{where}.{key}: write text, on one line")
+    if key in ("api_base", "api_key") and (not value.isascii() or " " in value):
+        raise ConfigError(f"{where}.{key}: write ASCII without spaces: it goes into a request's head")
     return value
 
 

@@ -5,6 +5,7 @@ every call, whatever happened.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -14,10 +15,10 @@ import orjson
 from spanwell_proxy import metrics
 from spanwell_proxy.body import parse_body, read_body
 from spanwell_proxy.budgets import estimate_pusd, to_pusd
-from spanwell_proxy.cache import Cache, Entry, cache_key, is_cacheable, read_entry, write_entry
+from spanwell_proxy.cache import Entry, cache_key, is_cacheable, read_entry, write_entry
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
-from spanwell_proxy.gateway import Gateway
+from spanwell_proxy.gateway import Gateway, Group
 from spanwell_proxy.relay import account, attempt
 from spanwell_proxy.replies import EVENT_STREAM, as_stream, reply, reply_error
 from spanwell_proxy.routes import Deployment
@@ -36,7 +37,7 @@ async def read(call: Call, gateway: Gateway) -> None:
     """What is asked for, and may this caller ask for it? Raises ApiError 400, 403, 404, 413."""
     call.body = await read_body(call)
     parse_body(call)
-    if call.model not in gateway.groups:
+    if not gateway.find_group(call.model):
         raise ApiError(404, "model_not_found", f"the model {call.model!r} does not exist", param="model")
     if call.caller and call.caller.models and call.model not in call.caller.models:
         raise ApiError(403, "model_not_allowed", f"this key may not use the model {call.model!r}", param="model")
@@ -47,32 +48,43 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
     if not call.caller or not call.caller.budgets:
         return
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
-    prices = [member.price for model in models for member, _ in gateway.groups[model] if member.price]
+    prices = [member.price for model in models for member, _ in gateway.find_group(model) if member.price]
     amount_pusd = estimate_pusd(call.request, len(call.body), prices)
-    call.reservation = await gateway.ledger.reserve(call.caller.key_id, call.caller.budgets, amount_pusd)
+    # Named before it is made: a call that is cancelled while it waits for the reservation frees it all the same.
+    call.reservation = secrets.token_hex(12)
+    try:
+        await gateway.ledger.reserve(call.reservation, call.caller.key_id, call.caller.budgets, amount_pusd)
+    except ApiError:
+        call.reservation = ""
+        raise
 
 
 async def look_in_cache(call: Call, gateway: Gateway) -> None:
-    """Answer from the cache if it can; if another call is fetching this very answer, wait for that one."""
+    """Answer from the cache if it can; if another call is fetching this very answer, wait for that one, once."""
     cache = gateway.cache
     if cache is None or not is_cacheable(call):
         return
     call.cache_key = cache_key(call.caller.key_id if call.caller else "", call.request)
     stored = await cache.store.get(call.cache_key)
-    while stored is None and (flight := cache.flights.get(call.cache_key)):
+    if stored is None and (flight := cache.flights.get(call.cache_key)):
+        began = time.perf_counter()
         await asyncio.wait((flight,))
+        call.waited_s += time.perf_counter() - began
         stored = await cache.store.get(call.cache_key)
-    if stored is None:
-        call.cache, call.leads = "miss", True
-        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
+    if stored is not None:
+        call.cache = "hit"
+        await _answer_from(call, read_entry(stored), gateway)
         return
-    call.cache = "hit"
-    await _answer_from(call, read_entry(stored), gateway)
+    call.cache = "miss"
+    # Who waited in vain does not wait again: an answer that cannot be kept must not put its askers in a row.
+    if call.cache_key not in cache.flights:
+        call.leads = True
+        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
 
 
 async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
-    members = (member for model in models for member, _ in gateway.groups[model])
+    members = (member for model in models for member, _ in gateway.find_group(model))
     call.deployment = next((member for member in members if member.id == entry.deployment), None)
     completion = orjson.loads(entry.body)
     call.completion, call.answer = completion, entry.body
@@ -98,7 +110,7 @@ async def call_upstream(call: Call, gateway: Gateway) -> None:
 
 
 async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | None:
-    group, tried = gateway.groups[model], len(call.tried)
+    group, tried = gateway.find_group(model), len(call.tried)
     for retry in range(gateway.routes.num_retries + 1):
         deployment = pick(group, call.tried[tried:], time.monotonic(), call.span_id[retry % 8] / 256)
         call.tried.append(deployment.id)
@@ -127,7 +139,7 @@ async def _try_deployment(call: Call, gateway: Gateway, deployment: Deployment, 
     return None
 
 
-def _health(group: tuple[tuple[Deployment, Health], ...], deployment: Deployment) -> Health:
+def _health(group: Group, deployment: Deployment) -> Health:
     return next(health for member, health in group if member is deployment)
 
 
@@ -140,19 +152,15 @@ async def settle(call: Call, gateway: Gateway) -> None:
         gateway.telemetry.put(call)
     else:
         metrics.UNAUTHORIZED.inc()
-    if call.caller and call.reservation:
-        cost_pusd = to_pusd(call.cost_usd or Decimal(0))
-        await gateway.ledger.settle(call.caller.key_id, call.caller.budgets, call.reservation, cost_pusd)
-    if gateway.cache and call.leads:
-        await _fill(gateway.cache, call)
-
-
-async def _fill(cache: Cache, call: Call) -> None:
     try:
-        if stored := write_entry(call):
-            await cache.store.put(call.cache_key, stored)
+        if call.caller and call.reservation:
+            cost_pusd = to_pusd(call.cost_usd or Decimal(0))
+            await gateway.ledger.settle(call.caller.key_id, call.caller.budgets, call.reservation, cost_pusd)
+        if gateway.cache and call.leads and (stored := write_entry(call)):
+            await gateway.cache.store.put(call.cache_key, stored)
     finally:
-        cache.flights.pop(call.cache_key).set_result(None)
+        if gateway.cache and call.leads:
+            gateway.cache.flights.pop(call.cache_key).set_result(None)
 
 
 STEPS: tuple[Step, ...] = (authenticate, read, reserve_budget, look_in_cache, call_upstream)
@@ -170,15 +178,17 @@ async def run(call: Call, gateway: Gateway) -> None:
         call.stream_end = "upstream_error" if call.replied else ""
         await reply_error(call, failure)
     except asyncio.CancelledError:
-        _note_departure(call)
-        if not call.gone:
-            raise
+        if call.gone:
+            call.stream_end = "client_disconnect" if call.replied else ""
+            call.failure = ApiError(499, CLIENT_GONE, "the client left before the answer was whole")
+            return
+        if not call.answered:
+            call.failure = ApiError(503, "shutdown", "the proxy is shutting down", retry_after_s=1.0)
+            await reply_error(call, call.failure)
+        raise
     finally:
+        if not call.answered and not call.failure:  # a mistake of ours: the server logs it with its traceback
+            call.failure = ApiError(500, "internal_error", "the proxy failed to handle this call")
+            await reply_error(call, call.failure)
         call.answered = True
         await settle(call, gateway)
-
-
-def _note_departure(call: Call) -> None:
-    call.stream_end = "client_disconnect" if call.replied else ""
-    told = "the client left before the answer was whole" if call.gone else "the proxy was shut down"
-    call.failure = ApiError(499, CLIENT_GONE if call.gone else "shutdown", told)

@@ -14,6 +14,7 @@ from spanwell_proxy.usage import read_usage
 LONGEST_EVENT_BYTES = 8 * 1024 * 1024
 DONE = b"data: [DONE]\n\n"
 TEXTS = ("content", "reasoning", "reasoning_content", "refusal")
+KNOWN = frozenset(("role", "tool_calls", *TEXTS))
 
 
 class BrokenStreamError(Exception):
@@ -23,12 +24,13 @@ class BrokenStreamError(Exception):
 class Choice:
     """One choice, put together from its deltas."""
 
-    __slots__ = ("finish_reason", "texts", "tool_calls")
+    __slots__ = ("finish_reason", "is_partial", "texts", "tool_calls")
 
     def __init__(self) -> None:
         self.texts: dict[str, list[str]] = {}
         self.tool_calls: dict[int, dict[str, Any]] = {}
         self.finish_reason: str | None = None
+        self.is_partial = False  # something was said that is not put together here: audio, annotations
 
     def add(self, delta: dict[str, Any]) -> bool:
         """Take one delta in; false if it only names the role."""
@@ -37,6 +39,8 @@ class Choice:
                 self.texts.setdefault(key, []).append(text)
         for call in delta.get("tool_calls") or ():
             self._add_tool_call(call)
+        if not delta.keys() <= KNOWN:
+            self.is_partial |= any(delta[key] for key in delta.keys() - KNOWN)
         return "role" not in delta or bool(delta.get("tool_calls") or any(delta.get(key) for key in TEXTS))
 
     def message(self) -> dict[str, Any]:
@@ -95,6 +99,10 @@ class StreamReader:
             return block
         return b"".join(event + b"\n\n" for event in passed if event)
 
+    def finish(self) -> bytes:
+        """The stream has ended: what is left is an event too, though no blank line came after it."""
+        return self.feed(b"\n\n") if self._rest.strip() else b""
+
     def _pass(self, event: bytes) -> bytes:
         payload = event[5:].strip() if event.startswith(b"data:") and b"\n" not in event else _data_of(event)
         if not payload:
@@ -119,9 +127,10 @@ class StreamReader:
         self.model = self.model or str(chunk.get("model") or "")
         said_something = False
         for part in chunk["choices"] if chunk.get("choices") else ():
-            choice = self.choices.get(part.get("index") or 0)
+            index = int(part.get("index") or 0)
+            choice = self.choices.get(index)
             if choice is None:
-                choice = self.choices[part.get("index") or 0] = Choice()
+                choice = self.choices[index] = Choice()
             choice.finish_reason = part.get("finish_reason") or choice.finish_reason
             said_something |= choice.add(part.get("delta") or {})
         self.content_chunks += said_something

@@ -12,7 +12,7 @@ from spanwell.masking import mask_secrets
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import ApiError, error_body
 from spanwell_proxy.routes import Deployment
-from spanwell_proxy.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Wire
+from spanwell_proxy.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, LONGEST_ANSWER_BYTES, Wire
 
 RETRYABLE = frozenset((401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529))
 LONGEST_MESSAGE = 2000
@@ -48,10 +48,13 @@ class HttpAnswer:
         return self._response.headers.get(name, "")
 
     async def read(self) -> bytes:
-        try:
-            return await self._response.read()
-        except aiohttp.ClientError as error:
-            raise ConnectionResetError(str(error)) from error
+        parts, size = [], 0
+        while part := await self.read_some():
+            parts.append(part)
+            size += len(part)
+            if size > LONGEST_ANSWER_BYTES:
+                raise ConnectionAbortedError("the answer is too long")
+        return b"".join(parts)
 
     async def read_some(self) -> bytes:
         try:

@@ -20,6 +20,7 @@ REFERENCE = "os.environ/"
 class Config:
     """The file's sections, references resolved. `model_list` and the `*_settings` are LiteLLM's own format.
 
+    `environ` holds the variables that references were read from: the process's own, over `environment_variables`.
     Sections hold keys, so a repr shows none of them.
     """
 
@@ -32,6 +33,7 @@ class Config:
     judges: list[dict[str, Any]] = field(default_factory=list, repr=False)
     drift: dict[str, Any] = field(default_factory=dict, repr=False)
     alerts: dict[str, Any] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -55,7 +57,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     sections = {key: _resolve(value, environ, f"{path}: {key}") for key, value in document.items() if value is not None}
     for key, value in sections.items():
         _check_section(f"{path}: {key}", value, is_list=key in ("model_list", "judges"))
-    return Config(source=str(path), **sections)
+    return Config(source=str(path), **sections, environ=environ)
 
 
 def _explain(error: Exception) -> str:

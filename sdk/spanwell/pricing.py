@@ -83,10 +83,13 @@ class PriceTable:
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of `model`, or None: an unpriced call has no cost, which is not a cost of nought."""
-        for key in (f"{provider}/{model}", model):
-            if key in self.entries:
-                return Price.from_litellm(self.entries[key], self.version)
-        return None
+        entry = self.entries.get(f"{provider}/{model}")
+        if entry is None:
+            # A bare name is one provider's own: the same name on a server of yours does not cost what it costs there.
+            entry = self.entries.get(model, {})
+            if not str(entry.get("litellm_provider", provider)).startswith(provider):
+                return None
+        return Price.from_litellm(entry, self.version)
 
 
 def load_price_table() -> PriceTable:

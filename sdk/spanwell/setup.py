@@ -17,7 +17,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from spanwell import conventions as names
 from spanwell.endpoint import Endpoint, read_endpoint
-from spanwell.errors import shielded
+from spanwell.errors import ConfigError, logger, shielded
 from spanwell.outbox import Delivery
 
 FLUSH_S = 5.0
@@ -88,7 +88,10 @@ def current() -> Runtime:
     with _lock:
         if _runtime is None:
             with shielded("connect to a collector"):
-                configure()
+                try:
+                    configure()
+                except ConfigError as error:
+                    logger.warning("spanwell records nothing: %s", error)
         if _runtime is None:
             install(OFF)
         return _runtime or OFF

@@ -56,8 +56,8 @@ class Backend:
         if mood == "drop":
             assert request.transport is not None
             request.transport.abort()
-        if mood == "not json":
-            return web.Response(text="<html>oops</html>", content_type="application/json")
+        if mood in ODDITIES:
+            return web.Response(text=ODDITIES[mood], content_type="application/json")
         await asyncio.sleep(self.pause_s)
         if body.get("stream"):
             return await self._stream(request, body, mood)
@@ -75,8 +75,12 @@ class Backend:
                     await response.write(b"data: {broken\n\n")
                 if mood == "slow":
                     await asyncio.sleep(30)
-            await response.write(event)
+            await response.write(event.rstrip() if mood == "no last line" and b"DONE" in event else event)
             await asyncio.sleep(self.pause_s)
+        if mood == "drop at the end":
+            await asyncio.sleep(0.05)
+            assert request.transport is not None
+            request.transport.abort()
         return response
 
 
@@ -84,6 +88,12 @@ def fault(kind: str, message: str, code: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+ODDITIES = {
+    "not json": "<html>oops</html>",
+    "odd choice": '{"choices": ["x"]}',
+    "odd message": '{"choices": [{"message": "x", "finish_reason": "stop"}]}',
+    "odd tool call": '{"choices": [{"message": {"tool_calls": ["x"]}, "finish_reason": "stop"}]}',
+}
 STATUSES: dict[str, tuple[int, Any, dict[str, str]]] = {
     "500": (500, fault("InternalServerError", f"boom with {SECRET} inside", 500), {}),
     "503": (503, {"detail": "no room"}, {}),
@@ -135,6 +145,8 @@ def events(body: dict[str, Any], mood: str) -> list[bytes]:
         {"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in ('{"city":', '"Rome"}')
     ]
     deltas: list[dict[str, Any]] = tools if body.get("tools") else [{"content": word} for word in WORDS]
+    if mood == "old function":
+        deltas = [{"function_call": {"name": "weather", "arguments": "{}"}}]
     last = chunk({}, "tool_calls" if body.get("tools") else "stop")
     chunks = [chunk({"role": "assistant", "content": ""}), *map(chunk, deltas), last]
     if mood == "usage at finish":

@@ -1,18 +1,21 @@
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
+from spanwell import conventions as c
 from spanwell.pricing import Price
 from spanwell_proxy.budgets import estimate_pusd, reserve, settle, window_of
 from spanwell_proxy.call import Budget
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.state import open_state
-from tests.proxy.backend import Backend
+from spanwell_proxy.state import open_state, transaction
+from tests.proxy.backend import Backend, until
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 from tests.proxy.test_keys import make
@@ -29,49 +32,56 @@ def state(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     state.close()
 
 
+def hold(state: sqlite3.Connection, key_id: str, amount_pusd: int, now: datetime = NOW) -> str:
+    """Reserve, and return the reservation."""
+    reservation = secrets.token_hex(4)
+    reserve(state, reservation, key_id, HOURLY, amount_pusd, now)
+    return reservation
+
+
 def test_a_call_that_fits_is_admitted_and_one_more_is_not(state: sqlite3.Connection) -> None:
-    reserve(state, "k", HOURLY, 60, NOW)
+    hold(state, "k", 60)
 
     with pytest.raises(ApiError, match="hourly budget") as refused:
-        reserve(state, "k", HOURLY, 60, NOW)
+        hold(state, "k", 60)
 
     assert (refused.value.status, refused.value.kind, refused.value.retry_after_s) == (429, "budget_exceeded", 1.0)
 
 
 def test_settling_frees_what_was_reserved_and_books_what_it_cost(state: sqlite3.Connection) -> None:
-    settle(state, "k", HOURLY, reserve(state, "k", HOURLY, 90, NOW), 30, NOW)
+    settle(state, "k", HOURLY, hold(state, "k", 90), 30, NOW)
 
-    reserve(state, "k", HOURLY, 70, NOW)
+    hold(state, "k", 70)
 
     with pytest.raises(ApiError):
-        reserve(state, "k", HOURLY, 1, NOW)
+        hold(state, "k", 1)
 
 
 def test_the_refusal_says_when_the_budget_resets(state: sqlite3.Connection) -> None:
-    settle(state, "k", HOURLY, reserve(state, "k", HOURLY, 100, NOW), 100, NOW)
+    settle(state, "k", HOURLY, hold(state, "k", 100), 100, NOW)
 
     with pytest.raises(ApiError, match="resets at 2026-11-21T09:00:00Z") as refused:
-        reserve(state, "k", HOURLY, 1, NOW)
+        hold(state, "k", 1)
 
     assert refused.value.retry_after_s == 1800
 
 
 def test_a_new_hour_starts_anew(state: sqlite3.Connection) -> None:
-    settle(state, "k", HOURLY, reserve(state, "k", HOURLY, 100, NOW), 100, NOW)
+    settle(state, "k", HOURLY, hold(state, "k", 100), 100, NOW)
 
-    assert reserve(state, "k", HOURLY, 100, NOW + timedelta(hours=1))
+    assert hold(state, "k", 100, NOW + timedelta(hours=1))
 
 
 def test_what_a_dead_worker_reserved_expires(state: sqlite3.Connection) -> None:
-    reserve(state, "k", HOURLY, 100, NOW)
+    hold(state, "k", 100)
 
-    assert reserve(state, "k", HOURLY, 100, NOW + timedelta(minutes=31))
+    assert hold(state, "k", 100, NOW + timedelta(minutes=31))
 
 
 def test_keys_do_not_share_budgets(state: sqlite3.Connection) -> None:
-    reserve(state, "k", HOURLY, 100, NOW)
+    hold(state, "k", 100)
 
-    assert reserve(state, "other", HOURLY, 100, NOW)
+    assert hold(state, "other", 100)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +128,23 @@ async def test_many_calls_at_once_on_two_workers_never_overspend(backend: Backen
     spent = sqlite3.connect(tmp_path / "proxy" / "state.db").execute("SELECT spent_pusd FROM spending").fetchone()[0]
     assert {200, 429} == set(replies)
     assert replies.count(200) * CALL_PUSD == spent <= 10**9
+
+
+async def test_a_call_that_is_cancelled_while_it_reserves_leaves_nothing_reserved(
+    proxy: Proxy, sink: Sink, tmp_path: Path
+) -> None:
+    made = await make(proxy, budgets=[{"usd": "1", "period": "total"}])
+    state = open_state(tmp_path / "proxy" / "state.db")
+    with transaction(state):  # the proxy has to wait for it
+        with pytest.raises(httpx.ReadTimeout):
+            await proxy.post(authorization=f"Bearer {made['key']}", timeout_s=0.6)
+        await asyncio.sleep(0.5)
+
+    (span,) = await sink.wait(1)
+    await until(lambda: state.execute("SELECT sum(spent_pusd) FROM spending").fetchone() == (0,))
+    assert span.attributes[c.ERROR_TYPE] == "client_disconnect"
+    assert state.execute("SELECT count(*) FROM reservations").fetchone() == (0,)
+    state.close()
 
 
 async def test_a_used_up_budget_is_told_in_openais_shape(proxy: Proxy) -> None:

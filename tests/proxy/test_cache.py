@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,6 +149,25 @@ async def test_those_who_wait_go_on_when_the_first_fails(caching: Proxy, backend
     replies = await asyncio.gather(*(caching.post(ask(caching)) for _ in range(4)))
 
     assert sorted(reply.status_code for reply in replies) == [200, 200, 200, 400]
+
+
+async def test_answers_that_cannot_be_kept_do_not_put_their_askers_in_a_row(caching: Proxy, backend: Backend) -> None:
+    backend.moods.extend(["no usage"] * 6)
+    backend.pause_s = 0.05
+    began = time.perf_counter()
+
+    replies = await asyncio.gather(*(caching.post(ask(caching, stream=True)) for _ in range(6)))
+
+    assert [reply.status_code for reply in replies] == [200] * 6
+    assert time.perf_counter() - began < 6 * 6 * 0.05  # what six streams of seven events take one by one
+
+
+async def test_what_a_stream_said_in_other_words_is_not_kept(caching: Proxy, backend: Backend) -> None:
+    backend.moods.append("old function")
+
+    replies = [await caching.post(ask(caching, stream=True)) for _ in range(2)]
+
+    assert "function_call" in replies[0].text
     assert len(backend.requests) == 2
 
 

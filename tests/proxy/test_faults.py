@@ -9,7 +9,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from spanwell import conventions as c
-from tests.proxy.backend import SECRET, Backend, running_backend
+from tests.proxy.backend import SECRET, Backend, running_backend, until
 from tests.proxy.gateway import ASK, MASTER_KEY, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 
@@ -45,6 +45,9 @@ async def test_what_may_pass_is_tried_again(
         ("429", 429, "upstream_rate_limited"),
         ("drop", 502, "upstream_unreachable"),
         ("not json", 502, "upstream_broken_stream"),
+        ("odd choice", 502, "upstream_broken_stream"),
+        ("odd message", 502, "upstream_broken_stream"),
+        ("odd tool call", 502, "upstream_broken_stream"),
         ("401", 502, "upstream_401"),
     ],
 )
@@ -136,6 +139,43 @@ async def test_a_stream_that_breaks_ends_with_an_error(proxy: Proxy, backend: Ba
     assert (span.error, span.attributes[c.STREAM_END]) == (True, "upstream_error")
     assert len(backend.requests) == 1
     assert SECRET not in span.message + reply.text
+
+
+@pytest.mark.parametrize("mood", ["drop at the end", "no last line"])
+async def test_what_comes_after_the_last_word_does_no_harm(
+    proxy: Proxy, backend: Backend, sink: Sink, mood: str
+) -> None:
+    backend.moods.append(mood)
+
+    reply = await proxy.post(STREAM)
+
+    (span,) = await sink.wait(1)
+    assert reply.text.endswith("data: [DONE]\n\n")
+    assert (span.error, span.attributes[c.STREAM_END], span.attributes[c.OUTPUT_TOKENS]) == (False, "done", 20)
+
+
+async def test_a_shutdown_is_told_to_those_who_wait(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    backend.moods.append("hang")
+    async with running_proxy(tmp_path, config(deployment(backend.url)), sink.port) as proxy:
+        waiting = asyncio.create_task(proxy.post())
+        await until(lambda: backend.requests)
+
+    (span,) = await sink.wait(1)
+    reply = await waiting
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "shutdown")
+    assert (span.error, span.attributes[c.ERROR_TYPE]) == (True, "shutdown")
+
+
+async def test_a_mistake_of_ours_is_told_in_openais_shape(
+    proxy: Proxy, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanwell_proxy.relay.rewrite", lambda *_: 1 / 0)
+
+    reply = await proxy.post()
+
+    (span,) = await sink.wait(1)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal_error")
+    assert (span.error, span.attributes[c.ERROR_TYPE]) == (True, "internal_error")
 
 
 async def test_a_broken_stream_raises_in_the_stock_client(proxy: Proxy, backend: Backend) -> None:

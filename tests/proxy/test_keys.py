@@ -1,7 +1,14 @@
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 from spanwell import conventions as c
+from spanwell_proxy.failures import ApiError
+from spanwell_proxy.keys import KeyRing
+from spanwell_proxy.state import open_state
 from tests.proxy.backend import Backend
 from tests.proxy.gateway import ASK, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
@@ -84,17 +91,15 @@ async def test_blocking_and_deleting_reach_other_workers_within_a_second(
             statuses[:] = [await ask(other, made["key"]) for made in (blocked, deleted)]
             return statuses == [401, 401]
 
-        for _ in range(20):
-            if await refused():
-                break
+        async with asyncio.timeout(1.0):
+            while not await refused():
+                await asyncio.sleep(0.05)
 
     assert before == [200, 200]
     assert statuses == [401, 401]
 
 
 async def delete(proxy: Proxy, key_id: str) -> None:
-    import httpx
-
     async with httpx.AsyncClient() as client:
         await client.delete(f"{proxy.url}/admin/keys/{key_id}", headers={"authorization": f"Bearer {proxy.key}"})
 
@@ -124,6 +129,26 @@ async def test_without_any_key_configured_none_is_asked(backend: Backend, sink: 
 
     assert [call.status_code for call in calls] == [200, 200]
     assert administration.status_code == 403
+
+
+@pytest.mark.parametrize(("header", "value"), [("host", "evil.example"), ("origin", "https://evil.example")])
+async def test_without_keys_a_page_from_elsewhere_is_refused(
+    backend: Backend, sink: Sink, tmp_path: Path, header: str, value: str
+) -> None:
+    async with running_proxy(tmp_path, config(deployment(backend.url), general_settings={}), sink.port) as proxy:
+        reply = await proxy.post(authorization="", timeout_s=60, **{header: value})
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "not_for_this_machine")
+    assert backend.requests == []
+
+
+async def test_when_every_key_is_blocked_nobody_comes_in(proxy: Proxy, backend: Backend, tmp_path: Path) -> None:
+    made = await make(proxy, name="demo")
+    await proxy.post({}, f"/admin/keys/{made['id']}/block")
+    ring = KeyRing(open_state(tmp_path / "proxy" / "state.db"), master_key="")
+
+    with pytest.raises(ApiError, match="no API key"):
+        ring.find({b"host": b"localhost"}, 0.0)
 
 
 async def test_a_wrong_field_is_named(proxy: Proxy) -> None:

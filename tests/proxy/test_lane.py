@@ -2,20 +2,26 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from spanwell import conventions as c
 from tests.proxy.backend import SECRET, served, until
 from tests.proxy.gateway import Proxy, config, running_proxy
-from tests.proxy.sink import Sink
+from tests.proxy.sink import Sink, running_sink
 
-ASK: dict[str, Any] = {"model": "poet", "messages": [{"role": "user", "content": "Do foxes sleep?"}], "max_tokens": 64}
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ASK: dict[str, Any] = {
+    "model": "claude/claude-fable",
+    "messages": [{"role": "user", "content": "Do foxes sleep?"}],
+    "max_tokens": 64,
+}
 PRICES = {"input_cost_per_token": 3e-6, "output_cost_per_token": 15e-6, "cache_read_input_token_cost": 3e-7}
 # Anthropic counts cached tokens beside the others: 42 sent, 16 of them cached, 20 received
 COST_USD = "0.0003828"
@@ -73,57 +79,84 @@ def stream_events(body: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@asynccontextmanager
-async def running_poet(sink: Sink, data: Path) -> AsyncIterator[tuple[Proxy, Anthropic]]:
+@dataclass
+class Poet:
+    """A proxy in front of a backend of another dialect."""
+
+    proxy: Proxy
+    backend: Anthropic
+    sink: Sink
+
+
+# One for all: a lane takes seconds to start.
+@pytest_asyncio.fixture(name="house", scope="module", loop_scope="module")
+async def running_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Poet]:
     backend, app = Anthropic(), web.Application()
     app.router.add_post("/v1/messages", backend.answer)
-    async with served(app) as backend.port:
-        params = {"model": "anthropic/claude-fable", "api_base": f"http://127.0.0.1:{backend.port}", "api_key": SECRET}
-        document = config({"model_name": "poet", "litellm_params": params | PRICES})
-        async with running_proxy(data, document, sink.port) as proxy:
-            yield proxy, backend
+    async with running_sink() as sink, served(app) as backend.port:
+        params = {"model": "anthropic/*", "api_base": f"http://127.0.0.1:{backend.port}", "api_key": SECRET}
+        document = config({"model_name": "claude/*", "litellm_params": params | PRICES})
+        async with running_proxy(tmp_path_factory.mktemp("lane"), document, sink.port) as proxy:
+            yield Poet(proxy, backend, sink)
+    assert lanes() == []
 
 
-async def test_another_dialect_is_translated_whole_and_streamed(sink: Sink, tmp_path: Path) -> None:
-    async with running_poet(sink, tmp_path) as (proxy, backend), proxy.client(timeout=60) as client:
+@pytest.fixture
+def poet(house: Poet) -> Poet:
+    house.backend.status = 200
+    for seen in (house.backend.requests, house.backend.headers, house.sink.spans):
+        seen.clear()
+    return house
+
+
+async def test_another_dialect_is_translated_whole_and_streamed(poet: Poet) -> None:
+    async with poet.proxy.client(timeout=60) as client:
         whole = await client.chat.completions.create(**ASK)
         stream = await client.chat.completions.create(**ASK, stream=True)
         chunks = [chunk async for chunk in stream]
 
-    spans = await sink.wait(2)
+    spans = await poet.sink.wait(2)
     assert "".join(WORDS) == whole.choices[0].message.content
     assert "".join(WORDS) == "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert not any(chunk.usage for chunk in chunks)
-    assert [headers["x-api-key"] for headers in backend.headers] == [SECRET] * 2
+    assert [headers["x-api-key"] for headers in poet.backend.headers] == [SECRET] * 2
+    assert {request["model"] for request in poet.backend.requests} == {"claude-fable"}
     for span in spans:
         keys = (c.PROVIDER, c.INPUT_TOKENS, c.CACHE_READ_TOKENS, c.OUTPUT_TOKENS, c.COST_USD, c.FINISH_REASONS)
         assert [span.attributes[key] for key in keys] == ["anthropic", 42, 16, 20, COST_USD, ["stop"]]
         assert json.dumps("".join(WORDS)) in span.attributes[c.OUTPUT_MESSAGES]
 
 
-async def test_a_refusal_comes_through_without_the_key(sink: Sink, tmp_path: Path) -> None:
-    async with running_poet(sink, tmp_path) as (proxy, backend):
-        backend.status = 400
-        reply = await proxy.post(ASK)
+async def test_a_refusal_comes_through_without_the_key(poet: Poet) -> None:
+    poet.backend.status = 400
 
-    (span,) = await sink.wait(1)
+    reply = await poet.proxy.post(ASK)
+
+    (span,) = await poet.sink.wait(1)
     assert reply.status_code == 400
     assert SECRET not in reply.text + span.message
-    assert len(backend.requests) == 1
+    assert len(poet.backend.requests) == 1
 
 
-async def test_a_lane_that_dies_is_started_again(sink: Sink, tmp_path: Path) -> None:
-    async with running_poet(sink, tmp_path) as (proxy, _):
-        await proxy.post(ASK)
-        (pid,) = lanes()
-        os.kill(pid, signal.SIGKILL)
-        await until(lambda: pid not in lanes())
-        async with proxy.client(timeout=60) as client:
-            again = await client.chat.completions.create(**ASK)
+async def test_a_client_cannot_choose_the_backend(poet: Poet) -> None:
+    reply = await poet.proxy.post(
+        ASK | {"api_base": "http://127.0.0.1:1", "api_key": "x", "custom_llm_provider": "openai"}
+    )
 
-    await sink.wait(2)
-    assert "".join(WORDS) == again.choices[0].message.content
-    assert lanes() == []
+    await poet.sink.wait(1)
+    assert reply.status_code == 200
+    assert [headers["x-api-key"] for headers in poet.backend.headers] == [SECRET]
+
+
+async def test_a_lane_that_dies_is_started_again(poet: Poet) -> None:
+    (pid,) = lanes()
+
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: pid not in lanes())
+    again = await poet.proxy.post(ASK)
+
+    await poet.sink.wait(1)
+    assert again.json()["choices"][0]["message"]["content"] == "".join(WORDS)
 
 
 def lanes() -> list[int]:
@@ -131,14 +164,3 @@ def lanes() -> list[int]:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     commands = {int(pid): Path(f"/proc/{pid}/cmdline") for pid in children}
     return [pid for pid, path in commands.items() if path.exists() and b"litellm_lane" in path.read_bytes()]
-
-
-@pytest.mark.parametrize("secret", [SECRET])
-async def test_a_client_cannot_choose_the_backend(sink: Sink, tmp_path: Path, secret: str) -> None:
-    async with running_poet(sink, tmp_path) as (proxy, backend):
-        reply = await proxy.post(
-            ASK | {"api_base": "http://127.0.0.1:1", "api_key": "x", "custom_llm_provider": "openai"}
-        )
-
-    assert reply.status_code == 200
-    assert [secret] == [headers["x-api-key"] for headers in backend.headers]

@@ -36,7 +36,7 @@ def encoded(*calls: Call) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     "completion",
     [
-        {"choices": [3, None, {"message": "x"}, {"finish_reason": {}}], "id": 7, "model": ["x"]},
+        {"choices": [{"message": {"content": 3}, "finish_reason": {}}], "id": 7, "model": ["x"]},
         {"choices": [{"message": {"content": [{"type": "text", "text": "hi"}]}}]},
         {"choices": []},
     ],

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from spanwell.health import free_port
+from spanwell_proxy.__main__ import main
 from tests.proxy.gateway import MASTER_KEY, config, deployment
 
 COMMAND = [sys.executable, "-m", "spanwell_proxy"]
@@ -50,10 +51,18 @@ def until_healthy(url: str, timeout_s: float = 30.0) -> dict[str, Any]:
     raise AssertionError("the proxy did not start")
 
 
-def test_check_says_ok(tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "--check"], env=environ(tmp_path, config()), capture_output=True, text=True)
+def check(monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str]) -> int:
+    """`python -m spanwell_proxy --check` in this process."""
+    monkeypatch.setattr("sys.argv", ["spanwell_proxy", "--check"])
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    return main()
 
-    assert (done.returncode, done.stdout) == (0, "ok\n")
+
+def test_check_says_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status = check(monkeypatch, environ(tmp_path, config()))
+
+    assert (status, capsys.readouterr().out) == (0, "ok\n")
 
 
 @pytest.mark.parametrize(
@@ -66,16 +75,20 @@ def test_check_says_ok(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_status_2(
-    tmp_path: Path, document: dict[str, Any], settings: dict[str, Any], named: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    document: dict[str, Any],
+    settings: dict[str, Any],
+    named: str,
 ) -> None:
-    done = subprocess.run(
-        [*COMMAND, "--check"], env=environ(tmp_path, document, **settings), capture_output=True, text=True
-    )
+    status = check(monkeypatch, environ(tmp_path, document, **settings))
 
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert named in done.stderr
-    assert done.stderr.count("\n") == 1
+    told = capsys.readouterr().err
+    assert status == 2
+    assert told.startswith("error: ")
+    assert named in told
+    assert told.count("\n") == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])

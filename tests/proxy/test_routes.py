@@ -84,7 +84,12 @@ def test_keys_without_a_meaning_are_named() -> None:
     ("entry", "named"),
     [
         ({"litellm_params": {"model": "openai/x"}}, r"model_list\[0\].model_name"),
-        (model("*"), r"model_name.*wildcards"),
+        (model("f*x"), r"model_name.*\* may only stand at its end"),
+        (model("*", model="*"), r"litellm_params.model: write provider/\*"),
+        (model("fox", model="openai/*"), r"litellm_params.model: write provider/\*"),
+        (model("openai/*", model="openai/*", weight="much"), "weight"),
+        (model(api_key="clé"), "litellm_params.api_key"),
+        (model(api_base="http://gpu/v 1"), "litellm_params.api_base"),
         (model(model=""), "litellm_params.model"),
         (model(api_base="gpu:8000"), "litellm_params.api_base"),
         (model(api_base="http://user:word@gpu/v1"), "litellm_params.api_base"),
@@ -97,6 +102,58 @@ def test_keys_without_a_meaning_are_named() -> None:
 def test_what_is_wrong_is_named(entry: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         read(entry)
+
+
+def test_a_wildcard_passes_the_name_on_and_the_longest_wins() -> None:
+    routes = read(
+        model("*", model="openai/*"),
+        model("claude-*", model="anthropic/claude-*", api_base=None),
+        model("fox"),
+        router_settings={"fallbacks": [{"fox": ["claude-fable"]}]},
+    )
+
+    found = [
+        (each.provider, each.model, each.route) for name in ("owl/1", "claude-fable") for each in routes.expand(name)
+    ]
+    assert found == [("openai", "owl/1", "*"), ("anthropic", "claude-fable", "claude-*")]
+    assert routes.expand("claude-fable")[0].params["model"] == "anthropic/claude-fable"
+    assert routes.translated
+    assert list(routes.deployments) == ["fox"]
+
+
+@pytest.mark.parametrize("name", ["openai/", "openai/https://evil.example", "openai/a b", "openai/../x//", "gpt"])
+def test_a_wildcard_catches_names_alone(name: str) -> None:
+    assert read(model("openai/*", model="openai/*")).expand(name) == ()
+
+
+def test_a_wildcard_has_the_prices_of_what_it_caught() -> None:
+    (deployment,) = read(model("openai/*", model="openai/*")).expand("openai/gpt-4o-mini")
+
+    assert deployment.price
+    assert deployment.price.version == "table-1"
+
+
+def test_the_providers_own_variable_is_its_key_and_goes_nowhere_else() -> None:
+    environ = {"OPENAI_API_KEY": "sk-of-the-environment"}
+
+    routes = read(
+        {"model_name": "fox", "litellm_params": {"model": "gpt-4o-mini"}},
+        model("owl", model="openai/owl"),
+        environ=environ,
+    )
+
+    assert [routes.deployments[name][0].api_key for name in ("fox", "owl")] == ["sk-of-the-environment", ""]
+
+
+def test_litellms_settings_for_the_router_count_where_the_routers_own_are_silent() -> None:
+    routes = read(
+        model(),
+        litellm_settings={"num_retries": 5, "request_timeout": 7, "callbacks": ["langfuse"]},
+        router_settings={"num_retries": 1},
+    )
+
+    assert (routes.num_retries, routes.deployments["fox"][0].timeout_s) == (1, 7.0)
+    assert routes.ignored == ("litellm_settings.callbacks",)
 
 
 def test_a_fallback_must_be_a_model() -> None:

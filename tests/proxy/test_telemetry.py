@@ -1,4 +1,6 @@
 import asyncio
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,10 @@ async def test_calls_go_on_while_the_collector_is_away_and_nothing_is_lost(proxy
     assert len({span.span_id for span in spans}) == 4
 
 
-async def test_spans_wait_on_disk_for_the_next_start(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+async def test_spans_wait_on_disk_for_the_next_start(
+    backend: Backend, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanwell_proxy.app.FAREWELL_S", 0.2)
     document = config(deployment(backend.url))
     sink.status = 503
     async with running_proxy(tmp_path, document, sink.port) as proxy:
@@ -59,6 +64,24 @@ async def test_what_the_collector_refuses_is_kept_aside(proxy: Proxy, sink: Sink
     await proxy.post()
 
     await sink.wait(1)
+
+
+async def test_a_disk_that_fails_does_not_end_the_telemetry(
+    proxy: Proxy, sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", fail)
+        await proxy.post()
+        await until(lambda: "lost" in caplog.text)
+
+    await proxy.post()
+
+    await sink.wait(1)
+
+
+def fail(file: int) -> None:
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(28, "No space left on device")
 
 
 async def test_texts_are_left_out_when_capturing_is_off(backend: Backend, sink: Sink, tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_the_providers_own_price_wins() -> None:
     assert [price.input for price in prices if price] == [2, 1]
 
 
+def test_a_bare_name_is_the_price_of_its_own_provider_alone() -> None:
+    table = PriceTable("v", {"m": {"input_cost_per_token": 1, "litellm_provider": "openai"}})
+
+    assert table.find("openai", "m")
+    assert table.find("hosted_vllm", "m") is None
+
+
 def test_the_installed_table_prices_known_models() -> None:
     table = load_price_table()
 

@@ -79,21 +79,21 @@ def test_it_starts_and_stops_in_order(house: "subprocess.Popen[str]", tmp_path: 
 
     order = (tmp_path / "order").read_text(encoding="utf-8").split()
     assert house.returncode == 0
-    assert (order[0], sorted(order[1:4]), order[4]) == ("+collector", ["+dashboard", "+proxy", "+worker"], "+demo")
+    assert (order[0], sorted(order[1:5])) == ("+collector", ["+dashboard", "+demo", "+proxy", "+worker"])
     assert order[5:] == ["-demo", "-dashboard", "-worker", "-proxy", "-collector"]
     assert shown.count("| ok") == 5
     assert rest.strip() == "stopping\nstopped"
 
 
 def test_a_service_that_refuses_its_configuration_ends_the_start(tmp_path: Path) -> None:
-    (tmp_path / "proxy.bad").touch()
+    (tmp_path / "collector.bad").touch()
 
     ran = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=30)
 
     assert ran.returncode == 1
-    assert "proxy     | error: bad config" in ran.stdout
-    assert "proxy     | refused to start, see above" in ran.stdout
-    assert "+demo" not in (tmp_path / "order").read_text(encoding="utf-8")
+    assert "collector | error: bad config" in ran.stdout
+    assert "collector | refused to start, see above" in ran.stdout
+    assert not (tmp_path / "order").exists()
 
 
 def test_a_second_house_on_the_directory_is_refused(tmp_path: Path) -> None:
