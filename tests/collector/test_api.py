@@ -139,6 +139,14 @@ def test_a_trace_row_is_about_all_its_spans(numbers: Client) -> None:
     assert row["duration_ms"] == pytest.approx(40_100, abs=1)
 
 
+def test_a_trace_that_began_before_the_window_is_still_shown_whole(numbers: Client) -> None:
+    _, late = numbers.ask(f"traces/{0x1001:032x}", project=PROJECT)["rows"]
+
+    rows = numbers.ask("traces", project=PROJECT, start=late["ts"])["rows"]
+
+    assert [(row["name"], row["spans"], row["requests"]) for row in rows] == [("chat small", 2, 1)]
+
+
 def test_a_filter_matches_a_trace_with_any_such_span(numbers: Client) -> None:
     rows = numbers.ask("traces", project=PROJECT, status="error")["rows"]
 
@@ -184,6 +192,19 @@ def test_a_later_score_replaces_the_earlier_one(collector: Client) -> None:
     summary = collector.ask("scores/summary", project="scores", by=["name", "source"])["rows"]
 
     assert summary == [{"name": "tone", "source": "judge", "scores": 2, "mean": 0.8, "pass_rate": 1.0}]
+
+
+def test_a_score_counts_for_the_model_of_its_span_else_of_its_trace(collector: Client) -> None:
+    spans = [SpanIn(0x5C, number, ago_s=9 - number, attributes=_call(f"m{number}", "", 1, 1, "")) for number in (1, 2)]
+    collector.send(make_batch(spans, {"spanwell.project": "mixed"}))
+    collector.await_count(2, project="mixed")
+    score = {"trace_id": spans[0].trace_id, "name": "tone", "source": "user", "project": "mixed"}
+
+    given = [score | {"value": 1.0}, score | {"value": 0.0, "span_id": spans[1].span_id}]
+    collector.http.post("/api/v1/scores", json=given)
+    rows = collector.ask("scores/summary", project="mixed", by=["model"])["rows"]
+
+    assert {row["model"]: row["mean"] for row in rows} == {"m1": 1.0, "m2": 0.0}
 
 
 def test_findings_are_stored_once_and_listed(collector: Client) -> None:
@@ -243,6 +264,8 @@ def test_arrow_and_json_hold_the_same_rows(numbers: Client) -> None:
         ("overview", {"colour": "red"}, "colour", None),
         ("overview", {"start": "yesterday"}, "start", None),
         ("overview", {"start": "2026-01-01T00:00:00"}, "start", None),
+        ("overview", {"start": "0001-01-01T00:00:00Z"}, "start", "1970-01-01"),
+        ("overview", {"end": "9999-12-31T23:59:59Z"}, "end", "2100-01-01"),
         ("overview", {"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, "start", None),
         ("traces", {"limit": "0"}, "limit", None),
         ("traces", {"cursor": "nonsense"}, None, None),

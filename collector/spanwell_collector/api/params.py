@@ -12,6 +12,7 @@ from spanwell_collector.queries.selection import Selection
 from spanwell_collector.registry import DIMENSIONS, METRICS
 
 LAST_HOUR: Final = timedelta(hours=1)
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 MAX_BUCKETS: Final = 1000
 TRACE_ID: Final = r"^[0-9a-f]{32}$"
 SPAN_ID: Final = r"^[0-9a-f]{16}$"
@@ -25,9 +26,18 @@ def one_of(name: str, allowed: Iterable[str]) -> str:
     return name
 
 
+def within_calendar(moment: datetime) -> datetime:
+    """`moment` if a window can be counted from it: far from where a calendar ends, and the engine's clock with it."""
+    if not EARLIEST <= moment <= LATEST:
+        allowed = f"{EARLIEST.date()} to {LATEST.date()}"
+        raise PydanticCustomError("not_allowed", "must lie within {allowed}", {"allowed": allowed})
+    return moment
+
+
 MetricName = Annotated[str, AfterValidator(lambda name: one_of(name, METRICS))]
 DimensionName = Annotated[str, AfterValidator(lambda name: one_of(name, DIMENSIONS))]
 ScoreGroup = Annotated[str, AfterValidator(lambda name: one_of(name, SCORE_GROUPS))]
+Moment = Annotated[AwareDatetime, AfterValidator(within_calendar)]
 Values = Annotated[list[str], Field(default_factory=list, max_length=100)]
 
 
@@ -37,8 +47,8 @@ class Window(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     project: Annotated[str, Field(max_length=200, description="default: the collector's own project")] = ""
-    start: Annotated[AwareDatetime | None, Field(description="default: an hour before end")] = None
-    end: Annotated[AwareDatetime | None, Field(description="default: now")] = None
+    start: Annotated[Moment | None, Field(description="default: an hour before end")] = None
+    end: Annotated[Moment | None, Field(description="default: now")] = None
 
     @model_validator(mode="after")
     def start_is_before_end(self) -> "Window":
@@ -133,7 +143,7 @@ class ScoreIn(BaseModel):
     author: Annotated[str, Field(max_length=200)] = ""
     rubric: Annotated[str, Field(max_length=200)] = ""
     sample_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    ts: AwareDatetime | None = None
+    ts: Moment | None = None
     project: Annotated[str, Field(max_length=200)] = ""
 
 
@@ -142,11 +152,11 @@ class DriftCheckIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ts: AwareDatetime
+    ts: Moment
     segment: Annotated[str, Field(max_length=200)]
-    window_start: AwareDatetime
-    reference_start: AwareDatetime
-    reference_end: AwareDatetime
+    window_start: Moment
+    reference_start: Moment
+    reference_end: Moment
     sessions_reference: Annotated[int, Field(ge=0)]
     sessions_current: Annotated[int, Field(ge=0)]
     prompts_reference: Annotated[int, Field(ge=0)]
@@ -165,7 +175,7 @@ class AlertEventIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ts: AwareDatetime
+    ts: Moment
     rule: Annotated[str, Field(min_length=1, max_length=200)]
     fingerprint: Annotated[str, Field(max_length=200)]
     state: Literal["firing", "resolved"]

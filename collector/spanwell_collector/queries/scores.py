@@ -85,13 +85,14 @@ def get_score_series(store: Store, selection: Selection, by: str) -> pa.Table:
 
 
 def _scored(selection: Selection) -> str:
-    # A score knows neither model nor app: they are those of its trace's first model call.
+    # A score knows neither model nor app: they are its span's, or those of its trace's first model call.
     return statement(
-        "SELECT name, source, value, ts, model, app",
-        "FROM (SELECT trace_id, name, source, value, ts",
+        "SELECT name, source, value, ts, if(mapContains(models, span_id), models[span_id], first_model) AS model, app",
+        "FROM (SELECT trace_id, span_id, name, source, value, ts",
         f"FROM {LATEST}",
         f"WHERE {selection.where()}) AS scores",
-        "LEFT JOIN (SELECT trace_id, argMin(model, (model = '', ts)) AS model, argMin(app, ts) AS app",
+        "LEFT JOIN (SELECT trace_id, argMin(model, (model = '', ts)) AS first_model, argMin(app, ts) AS app,",
+        "mapFromArrays(groupArrayIf(span_id, model != ''), groupArrayIf(model, model != '')) AS models",
         "FROM spanwell.spans",
         "WHERE project = {project:String} AND purpose = '' AND trace_id IN",
         "(SELECT trace_id",

@@ -11,16 +11,16 @@ from spanwell_collector.queries.selection import WINDOW, Selection, statement
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.store.client import Store
 
+DURATION_MS: Final = "max(toUnixTimestamp64Micro(ts) / 1000 + duration_ms) - toUnixTimestamp64Micro(min(ts)) / 1000"
 ROOT_FIRST: Final = "(parent_span_id != '', ts)"
 TRACE_COLUMNS: Final = {
-    "first_us": "toUnixTimestamp64Micro(min(ts))",
     "ts": "min(ts)",
     "name": f"argMin(name, {ROOT_FIRST})",
     "app": f"argMin(app, {ROOT_FIRST})",
     "user_id": "max(user_id)",
     "session_id": "max(session_id)",
     "status": "if(countIf(status = 'error') > 0, 'error', 'ok')",
-    "duration_ms": "max(toUnixTimestamp64Micro(ts) / 1000 + duration_ms) - toUnixTimestamp64Micro(min(ts)) / 1000",
+    "duration_ms": DURATION_MS,
     "spans": "count()",
     "requests": f"countIf({REQUESTS})",
     "input_tokens": "sum(input_tokens)",
@@ -84,48 +84,56 @@ class TraceFilter(NamedTuple):
 
 def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit: int) -> Page:
     """One row a trace. A trace failed when any of its spans did; it is listed when any of its spans matches."""
+    picked = _pick_traces(store, selection, only, limit + 1)
+    page, following = picked[:limit], None
+    if len(picked) > limit:
+        following = page[-1].encode()
+    sql = statement(
+        "SELECT trace_id, " + ", ".join(f"{aggregate} AS t_{name}" for name, aggregate in TRACE_COLUMNS.items()),
+        "FROM spanwell.spans",
+        "WHERE project = {project:String} AND trace_id IN {ids:Array(String)}",
+        "GROUP BY trace_id",
+        "ORDER BY indexOf({ids:Array(String)}, trace_id)",
+    )
+    rows = store.query(sql, {"project": selection.project, "ids": [cursor.trace_id for cursor in page]})
+    return Page(rows.rename_columns(["trace_id", *TRACE_COLUMNS]), following)
+
+
+def _pick_traces(store: Store, selection: Selection, only: TraceFilter, limit: int) -> list[Cursor]:
+    """The traces of a page by their first span in the window, newest first. A window has many: little is kept of each."""
     cursor = Cursor.decode(only.cursor) if only.cursor else None
     having = [
         f"countIf({selection.matches()}) > 0" if selection.filters else "",
-        "t_duration_ms >= {min_duration_ms:Float64}" if only.min_duration_ms else "",
-        "(t_first_us, trace_id) < ({cursor_us:Int64}, {cursor_id:String})" if cursor else "",
+        f"{DURATION_MS} >= {{min_duration_ms:Float64}}" if only.min_duration_ms else "",
+        "(first_us, trace_id) < ({cursor_us:Int64}, {cursor_id:String})" if cursor else "",
     ]
     searched = statement(
         "SELECT trace_id FROM spanwell.texts",
         f"WHERE {WINDOW} AND ({_found('input')} OR {_found('output')})",
     )
     sql = statement(
-        "SELECT trace_id, " + ", ".join(f"{aggregate} AS t_{name}" for name, aggregate in TRACE_COLUMNS.items()),
+        "SELECT toUnixTimestamp64Micro(min(ts)) AS first_us, trace_id",
         "FROM spanwell.spans",
         f"WHERE {WINDOW}",
         f"AND trace_id IN ({searched})" if only.search else "",
         "GROUP BY trace_id",
         "HAVING " + " AND ".join(part for part in having if part) if any(having) else "",
-        "ORDER BY t_first_us DESC, trace_id DESC",
+        "ORDER BY first_us DESC, trace_id DESC",
         "LIMIT {limit:UInt32}",
     )
     parameters = {
         **selection.parameters(),
         "search": only.search,
         "min_duration_ms": only.min_duration_ms,
-        "limit": limit + 1,
+        "limit": limit,
     }
     if cursor:
         parameters |= {"cursor_us": cursor.ts_us, "cursor_id": cursor.trace_id}
-    return _cut(store.query(sql, parameters).rename_columns(["trace_id", *TRACE_COLUMNS]), limit)
+    return [Cursor(row["first_us"], row["trace_id"]) for row in store.query(sql, parameters).to_pylist()]
 
 
 def _found(column: str) -> str:
     return f"positionCaseInsensitiveUTF8({column}, {{search:String}}) > 0"
-
-
-def _cut(rows: pa.Table, limit: int) -> Page:
-    page = rows.slice(0, limit)
-    following = None
-    if rows.num_rows > limit:
-        last = page.slice(limit - 1).select(["first_us", "trace_id"]).to_pylist()[0]
-        following = Cursor(last["first_us"], last["trace_id"]).encode()
-    return Page(page.drop_columns(["first_us"]), following)
 
 
 def get_trace(store: Store, project: str, trace_id: str) -> pa.Table:

@@ -29,6 +29,7 @@ READ_SETTINGS: Final = {
     "max_execution_time": 20,
     "max_memory_usage": 2_000_000_000,
     "max_result_rows": 200_000,
+    "max_bytes_before_external_group_by": 500_000_000,  # a long window has more traces than memory has room for
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_compression_method": "none",
 }

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from spanwell.errors import SpanwellError
 
-NAT64 = ip_network("64:ff9b::/96")  # carries an IPv4 address inside, loopback included
+GLOBAL_UNICAST = ip_network("2000::/3")  # outside of it stand the ways to write an IPv4 address, loopback included
 
 
 class ForbiddenAddressError(SpanwellError):
@@ -19,7 +19,7 @@ def is_public(text: str) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        elif address.sixtofour is not None or address.teredo is not None or address in NAT64:
+        elif address.sixtofour is not None or address.teredo is not None or address not in GLOBAL_UNICAST:
             return False
     return address.is_global and not address.is_multicast
 
