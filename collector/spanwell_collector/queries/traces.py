@@ -100,7 +100,7 @@ def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit:
 
 
 def _pick_traces(store: Store, selection: Selection, only: TraceFilter, limit: int) -> list[Cursor]:
-    """The traces of a page by their first span in the window, newest first. A window has many: little is kept of each."""
+    """The traces of a page by their first span in the window, newest first: little is kept of each, they are many."""
     cursor = Cursor.decode(only.cursor) if only.cursor else None
     having = [
         f"countIf({selection.matches()}) > 0" if selection.filters else "",
