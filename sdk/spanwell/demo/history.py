@@ -24,7 +24,8 @@ from spanwell.demo.tokens import prompt_pieces
 from spanwell.demo.tools import rerank, retrieve, track_parcel, with_context
 from spanwell.pricing import Usage
 
-RAMP = timedelta(hours=3)  # traffic rises towards the rate of the live demo
+RAMP = timedelta(hours=2, minutes=30)  # traffic rises towards the rate of the live demo
+TIMEOUT_MS = 6_000.0
 CACHE_TTL_NS = 600 * 10**9
 TIMEOUT = Failure(status=504, kind="upstream_timeout", message="the backend did not answer in time")
 TOO_LONG = Failure(status=400, kind="upstream_400", message="This model's maximum context length is 2048 tokens.")
@@ -67,7 +68,7 @@ def calls_per_minute(age: timedelta, hour: float) -> float:
     """The daily curve at `hour` (0 to 24), and the ramp of the last hours; `age` counts back from now."""
     daily = 2.5 + 4.5 * max(0.0, math.sin(math.pi * (hour - 6) / 15))
     nearness = max(0.0, 1 - age / RAMP)
-    return daily + 50 * nearness * nearness * (3 - 2 * nearness)
+    return daily + 66 * nearness * nearness * (3 - 2 * nearness)
 
 
 class _World:
@@ -155,7 +156,7 @@ class _World:
         draft = None if failure else compose_draft(body, model, SEED)
         timing = draw_timing(model, len(pieces) - cached, self._random)
         output_tokens = len(draft.pieces) if draft else 0
-        duration_ms = 30_000.0 if failure is TIMEOUT else timing.duration_ms(output_tokens)
+        duration_ms = TIMEOUT_MS if failure is TIMEOUT else timing.duration_ms(output_tokens)
         streamed = draft is not None and self._random.random() < session.app.streams
         return PastCall(
             trace_id=self._random.randbytes(16),
@@ -175,7 +176,7 @@ class _World:
 
     def _pick_model(self, session: Session, at_ns: int) -> tuple[ModelProfile, int, Failure | None]:
         """Which model answers, after how many attempts, or how the call fails."""
-        failure = TIMEOUT if self._random.random() < 0.003 else None
+        failure = TIMEOUT if self._random.random() < 0.002 else None
         match session.app.model:
             case "support-chat":
                 slow_since_ns = _nanoseconds(self._now - SLOW_SINCE)

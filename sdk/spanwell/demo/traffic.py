@@ -20,7 +20,7 @@ from spanwell.demo.sessions import APPS, CALLS_A_SESSION, Dealer, Session, conve
 from spanwell.health import get_status
 from spanwell.settings import Settings
 
-CALLS_PER_SECOND: Final = 3.0
+CALLS_PER_SECOND: Final = 1.2  # where the history ends, so that no chart has a step there
 MOST_SESSIONS: Final = 60
 OVERSIZED_EVERY_S: Final = 1.5
 FEEDBACK_SHARE: Final = 0.15
