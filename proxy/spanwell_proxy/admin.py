@@ -145,9 +145,10 @@ def _show_error(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(error_body(status, kind, str(error)), status)
 
 
-def _show_http_error(_: Request, error: Exception) -> JSONResponse:
+def _show_http_error(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse(error_body(status, "not_found" if status == 404 else "http_error", str(error)), status)
+    told = f"there is no {request.method} {request.url.path} here"
+    return JSONResponse(error_body(status, "not_found" if status == 404 else "http_error", told), status)
 
 
 def _show_invalid(_: Request, error: Exception) -> JSONResponse:

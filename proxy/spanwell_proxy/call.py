@@ -80,7 +80,7 @@ class Call:
 
     deployment: Deployment | None = None
     tried: list[str] = field(default_factory=list)
-    waited_s: float = 0.0  # for backends, and for the pauses between attempts
+    waited_s: float = 0.0  # for the body, for backends, and for the pauses between attempts
     overhead_s: float = 0.0  # until the answer began, less the wait
     status: int = 0
     replied: bool = False  # the first byte of an answer has left

@@ -15,6 +15,8 @@ from spanwell_proxy.call import Call
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 64 * 1024  # of one string inside a message: images travel as text
+LONGEST_TEXTS = 4 * 1024 * 1024  # of all messages together, about: what is encoded holds up the calls
+SHORTEST_TEXT = 64
 SCOPE = "spanwell.proxy"
 Value = str | int | float | bool | list[str] | None
 
@@ -134,19 +136,23 @@ def _texts(call: Call) -> dict[str, Value]:
 
 
 def _to_text(messages: list[Any], size_bytes: int) -> str:
+    if size_bytes > LONGEST_TEXTS:
+        messages = _shorten(messages, min(LONGEST_TEXT, max(SHORTEST_TEXT, LONGEST_TEXTS // len(messages))))
+    elif size_bytes > LONGEST_TEXT:
+        messages = _shorten(messages, LONGEST_TEXT)
     try:
-        return mask_secrets(orjson.dumps(_shorten(messages) if size_bytes > LONGEST_TEXT else messages).decode())
+        return mask_secrets(orjson.dumps(messages).decode())
     except (TypeError, RecursionError):  # nested deeper than JSON is written
         return ""
 
 
-def _shorten(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return f"{value[:LONGEST_TEXT]}… [{len(value) - LONGEST_TEXT} more characters]"
+def _shorten(value: Any, most: int) -> Any:
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[:most]}… [{len(value) - most} more characters]"
     if isinstance(value, list):
-        return [_shorten(item) for item in value]
+        return [_shorten(item, most) for item in value]
     if isinstance(value, dict):
-        return {key: _shorten(item) for key, item in value.items()}
+        return {key: _shorten(item, most) for key, item in value.items()}
     return value
 
 

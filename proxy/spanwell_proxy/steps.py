@@ -36,6 +36,7 @@ async def authenticate(call: Call, gateway: Gateway) -> None:
 async def read(call: Call, gateway: Gateway) -> None:
     """What is asked for, and may this caller ask for it? Raises ApiError 400, 403, 404, 413."""
     call.body = await read_body(call)
+    call.waited_s = time.perf_counter() - call.started
     parse_body(call)
     if not gateway.find_group(call.model):
         raise ApiError(404, "model_not_found", f"the model {call.model!r} does not exist", param="model")

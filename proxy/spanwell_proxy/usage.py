@@ -5,6 +5,8 @@ from typing import Any
 
 from spanwell.pricing import Usage
 
+CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "created_cache_tokens")  # OpenAI, LiteLLM, vLLM
+
 
 def read_usage(reported: Mapping[str, Any]) -> Usage:
     """OpenAI's `usage` object: prompt_tokens includes the cached ones, completion_tokens includes reasoning."""
@@ -12,12 +14,12 @@ def read_usage(reported: Mapping[str, Any]) -> Usage:
     completion = reported.get("completion_tokens_details") or {}
     sent, received = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
     cached = min(_detail(prompt, "cached_tokens"), sent)
-    written = _detail(prompt, "cache_creation_tokens") or _count(reported.get("cache_creation_input_tokens"))
+    written = max(_count(reported.get("cache_creation_input_tokens")), *(_detail(prompt, key) for key in CACHE_WRITES))
     return Usage(
         input=sent,
         output=received,
         cached=cached,
-        cache_write=min(written or _detail(prompt, "created_cache_tokens"), sent - cached),
+        cache_write=min(written, sent - cached),
         reasoning=min(_detail(completion, "reasoning_tokens"), received),
     )
 

@@ -100,6 +100,13 @@ async def test_a_huge_text_is_shortened(proxy: Proxy, sink: Sink) -> None:
     assert 65_000 < len(span.attributes[c.INPUT_MESSAGES]) < 66_000
 
 
+async def test_many_long_texts_are_shortened_together(proxy: Proxy, sink: Sink) -> None:
+    await proxy.post(ASK | {"messages": [{"role": "user", "content": "x" * 20_000}] * 300})
+
+    (span,) = await sink.wait(1)
+    assert 4_000_000 < len(span.attributes[c.INPUT_MESSAGES]) < 4_300_000
+
+
 async def test_no_secret_is_left_anywhere(
     proxy: Proxy, backend: Backend, sink: Sink, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
