@@ -13,6 +13,7 @@ from spanwell.demo.apps import run_session
 from spanwell.demo.profiles import FLAKY, QWEN, STEADY
 from spanwell.demo.sessions import APPS, Dealer, Session
 from spanwell.demo.simulator import Simulator
+from spanwell.demo.tools import track_parcel
 from spanwell.demo.traffic import wait_until_healthy
 
 MODELS = (
@@ -54,6 +55,11 @@ async def test_a_document_over_the_context_window_is_refused(client: openai.Asyn
 
     with pytest.raises(openai.BadRequestError, match="maximum context length is 2048 tokens"):
         await run_session(client, session, Random(1))
+
+
+@pytest.mark.parametrize("arguments", ['{"order_', "[]", ""])
+def test_a_tool_tells_a_model_that_wrote_no_object(arguments: str) -> None:
+    assert "not a JSON object" in track_parcel(arguments)
 
 
 def test_a_deck_of_apps_deals_each_its_share() -> None:

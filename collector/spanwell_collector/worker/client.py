@@ -85,7 +85,7 @@ class CollectorClient:
             page = await self._rows("/samples", Span(span.start, end), asked, TypeAdapter(list[Sample]))
             known = len(found)
             found |= {(sample.trace_id, sample.span_id): sample for sample in page}
-            if len(found) == known:
+            if len(found) == known or len(page) < page_size:
                 break
             end = page[-1].ts + timedelta(microseconds=1)  # calls of that microsecond may be on both pages
         return list(found.values())[:limit]
@@ -118,10 +118,10 @@ class CollectorClient:
         if response.status_code in (429, 503):
             seconds = retry_after_seconds(response.headers, utc_now())
             raise TryLaterError(f"{method} {path}: collector answered {response.status_code}", seconds)
-        if response.is_server_error:
-            raise StoreError(f"{method} {path}: collector answered {response.status_code}")
-        if not response.is_success:
+        if response.status_code in (400, 413, 422):  # this one is at fault; a wrong token, say, is not
             raise QueryError(f"{method} {path}: collector answered {response.status_code}: {response.text[:300]}")
+        if not response.is_success:
+            raise StoreError(f"{method} {path}: collector answered {response.status_code}")
         return response
 
 

@@ -23,6 +23,7 @@ TOKEN = rf"[{_SPACELESS}]|[^\W{_SPACELESS}]{{2,}}"
 TOPICS = 64  # SVD components
 COSINES = 256  # random Fourier features of the Gaussian kernel
 BANDWIDTH_SAMPLE = 500
+DEALT_AT_ONCE = 100  # permutations held in memory: all of them would be gigabytes for many sessions
 ROUNDING = 1e-12  # a distance below it is none
 TERMS = 8
 MOVED = 4.0  # standard errors: so far, chance moves none of ten thousand terms
@@ -129,10 +130,13 @@ def _permutation_test(
 ) -> tuple[float, float]:
     """Squared distance between the sides' means, and how often whole sessions dealt at random lie as far apart."""
     weights = np.where(is_current, 1.0 / is_current.sum(), -1.0 / (~is_current).sum())
-    dealt = rng.permuted(np.tile(weights, (permutations, 1)), axis=1)
     observed = float(((weights @ votes) ** 2).sum())
-    null = ((dealt @ votes) ** 2).sum(axis=1)
-    as_far = int((null >= observed * (1.0 - 1e-9) - ROUNDING).sum())
+    as_far = 0
+    for first in range(0, permutations, DEALT_AT_ONCE):
+        count = min(DEALT_AT_ONCE, permutations - first)
+        dealt = rng.permuted(np.tile(weights, (count, 1)), axis=1)
+        null = ((dealt @ votes) ** 2).sum(axis=1)
+        as_far += int((null >= observed * (1.0 - 1e-9) - ROUNDING).sum())
     return observed, (as_far + 1) / (permutations + 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from spanwell.errors import QueryError
 from spanwell.masking import mask_secrets
 from spanwell_collector.worker import verdicts
 from spanwell_collector.worker.client import CollectorClient, Sample, Span, total_requests
@@ -125,7 +126,10 @@ async def _ask(judge: Judge, bench: Bench, messages: list[dict[str, str]]) -> st
 async def _post_scores(judge: Judge, bench: Bench) -> None:
     waiting = verdicts.unposted(bench.database, judge.section.name, POST_BATCH)
     for key, score in waiting:
-        await bench.collector.store("/scores", score)
+        try:
+            await bench.collector.store("/scores", score)
+        except QueryError as error:  # it will never be taken, and must not hold up the others
+            logger.error("judge %s: a score of span %s is not stored: %s", judge.section.name, key.span_id, error)
         verdicts.mark_posted(bench.database, key, bench.clock())
 
 

@@ -22,8 +22,17 @@ class Passage:
 
 
 def track_parcel(arguments: str) -> str:
-    """JSON in, JSON out, as a tool of a chat model works. The same order is always at the same place."""
-    order_id = str(orjson.loads(arguments).get("order_id", ""))
+    """JSON in, JSON out, as a tool of a chat model works. The same order is always at the same place.
+
+    What a model wrote may be cut short or no object: it is told so, as any tool would.
+    """
+    try:
+        given = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        return '{"error":"the arguments are not a JSON object; call again with an order_id"}'
+    order_id = str(given.get("order_id", ""))
     random = draw(0, order_id)
     found = {"order_id": order_id, "state": random.choice(STATES), "expected": f"in {random.randint(1, 3)} days"}
     return orjson.dumps(found).decode()
