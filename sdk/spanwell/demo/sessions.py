@@ -133,7 +133,7 @@ class Dealer:
                 system = f"{DOCS_PROMPT} Conversation: {session_id}."
                 return Session(app, session_id, user, source, system, (question,))
             case "digest":
-                documents = tuple(self._write_document(session_id) for _ in range(turns))
+                documents = tuple(self._write_document() for _ in range(turns))
                 return Session(app, session_id, user, "documents", DIGEST_PROMPT, documents)
         topic, questions = self._ask(self._support[shifted].deal(), turns)
         system = f"{SUPPORT_PROMPT} Customer: {user}, conversation {session_id}."
@@ -157,10 +157,10 @@ class Dealer:
         followups = self._random.sample(topic.followups, k=min(turns - 1, len(topic.followups)))
         return topic.name, (first, *followups)
 
-    def _write_document(self, session_id: str) -> str:
+    def _write_document(self) -> str:
         sections = [self._documents.deal() for _ in range(3)]
-        number = self._random.randint(100, 999)
-        return f"Report {number} of {session_id}.\n\n" + "\n\n".join(f"{name}: {text}" for name, text in sections)
+        number = self._random.randint(100_000, 999_999)  # no two are alike, and no word tells when it was written
+        return f"Report {number}.\n\n" + "\n\n".join(f"{name}: {text}" for name, text in sections)
 
 
 def conversation(session: Session) -> Iterator[list[Message]]:

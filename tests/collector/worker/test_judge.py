@@ -17,6 +17,7 @@ from spanwell_collector.worker.judge import Bench, judge_once, share_of
 from spanwell_collector.worker.rubric import Rubric
 from spanwell_collector.worker.schedule import TryLaterError
 from spanwell_collector.worker.sections import Judge, JudgeSection
+from spanwell_collector.worker.verdicts import unposted
 from tests.collector.worker.fakes import NOW, FakeCollector, FakeProxy
 
 PASS, FAIL = ('{"reason": "clear", "label": "pass"}', '{"reason": "vague", "label": "fail"}')
@@ -168,14 +169,15 @@ async def test_a_wrong_key_judges_nothing_invalid(database: sqlite3.Connection) 
     assert collector.posted == {}
 
 
-async def test_a_score_survives_a_collector_that_is_away(database: sqlite3.Connection) -> None:
+@pytest.mark.parametrize("status", [500, 401, 404])
+async def test_a_score_survives_a_collector_that_is_away(database: sqlite3.Connection, status: int) -> None:
     collector, proxy = FakeCollector(samples=[sample(1)]), FakeProxy([PASS])
 
     async with bench_of(collector, proxy, database) as bench:
         await judge_once(judge(max_per_hour=1), bench)
         collector.posted.clear()
         database.execute("UPDATE verdicts SET posted = 0")
-        collector.status = 500
+        collector.status = status
         with pytest.raises(StoreError):
             await judge_once(judge(max_per_hour=1), bench)
         collector.status = 200
@@ -183,6 +185,18 @@ async def test_a_score_survives_a_collector_that_is_away(database: sqlite3.Conne
 
     assert len(collector.posted["scores"]) == 1
     assert len(proxy.questions) == 1
+
+
+async def test_a_score_the_collector_refuses_does_not_hold_up_the_judge(database: sqlite3.Connection) -> None:
+    collector, proxy = FakeCollector(samples=[sample(1)]), FakeProxy([PASS])
+
+    async with bench_of(collector, proxy, database) as bench:
+        await judge_once(judge(max_per_hour=1), bench)
+        database.execute("UPDATE verdicts SET posted = 0")
+        collector.status = 400
+        await judge_once(judge(max_per_hour=1), bench)
+
+    assert unposted(database, judge().section.name, 10) == []
 
 
 async def test_hostile_text_reaches_the_judge_as_data_and_nothing_breaks(database: sqlite3.Connection) -> None:
