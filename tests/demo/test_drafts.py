@@ -6,9 +6,8 @@ from spanwell.demo.answers import draw, is_weak
 from spanwell.demo.drafts import compose_draft
 from spanwell.demo.json_answers import fill_schema, judge_quality
 from spanwell.demo.planted import SHIFT_TOPIC
-from spanwell.demo.prefix_cache import PrefixCache
 from spanwell.demo.profiles import SLOW, STEADY
-from spanwell.demo.tokens import count_prompt_tokens, prompt_pieces, tokenize
+from spanwell.demo.tokens import PrefixCache, count_prompt_tokens, prompt_pieces, tokenize
 from spanwell.demo.topics import RECALL, SUPPORT
 
 VERDICT: dict[str, Any] = {

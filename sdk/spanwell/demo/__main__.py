@@ -17,8 +17,8 @@ import uvicorn
 import spanwell
 from spanwell.config import Config, load_config
 from spanwell.conventions import SIMULATED
-from spanwell.demo.agent_history import AGENT
 from spanwell.demo.backfill import backfill
+from spanwell.demo.calls import AGENT
 from spanwell.demo.collector_client import CollectorClient, RefusedError, SpanSender
 from spanwell.demo.config import RECEIVER, write_demo_config
 from spanwell.demo.planted import SEED

@@ -12,8 +12,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 import spanwell
 from spanwell.conventions import HEADER_APP, HEADER_SESSION, HEADER_USER
-from spanwell.demo.agent_history import AGENT
-from spanwell.demo.calls import answer_message
+from spanwell.demo.calls import AGENT, answer_message
 from spanwell.demo.drafts import Draft, ToolCall
 from spanwell.demo.sessions import Message, Session, conversation
 from spanwell.demo.tokens import tokenize

@@ -10,17 +10,15 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
-from spanwell.demo.agent_history import agent_spans
 from spanwell.demo.answers import draw, is_weak
-from spanwell.demo.calls import Failure, PastCall, answer_message, call_span
+from spanwell.demo.calls import Failure, PastCall, agent_spans, answer_message, call_span
 from spanwell.demo.drafts import compose_draft
 from spanwell.demo.json_answers import judge_quality
 from spanwell.demo.otlp import Span
 from spanwell.demo.planted import HISTORY, SEED, SHIFT_SINCE, SHIFTED_APP, SLOW_SHARE, SLOW_SINCE
-from spanwell.demo.prefix_cache import PrefixCache
 from spanwell.demo.profiles import FLAKY, MODELS, QWEN, SLOW, STEADY, ModelProfile, draw_timing
 from spanwell.demo.sessions import CALLS_A_SESSION, Dealer, Deck, Message, Session
-from spanwell.demo.tokens import prompt_pieces
+from spanwell.demo.tokens import PrefixCache, prompt_pieces
 from spanwell.demo.tools import rerank, retrieve, track_parcel, with_context
 from spanwell.pricing import Usage
 

@@ -27,9 +27,8 @@ import orjson
 from spanwell.demo.chat_requests import check_parameters, check_prompt, find_model, parse_body
 from spanwell.demo.drafts import compose_draft
 from spanwell.demo.otlp import Span
-from spanwell.demo.prefix_cache import PrefixCache
 from spanwell.demo.profiles import MODELS, ModelProfile, Timing, draw_timing
-from spanwell.demo.tokens import prompt_pieces
+from spanwell.demo.tokens import PrefixCache, prompt_pieces
 from spanwell.demo.vllm_spans import read_traceparent, request_span
 from spanwell.demo.vllm_stats import EngineStats, expose
 from spanwell.demo.vllm_stream import stream_chunks

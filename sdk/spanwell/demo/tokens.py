@@ -1,12 +1,14 @@
-"""A stand-in for a tokenizer: pieces that join to the text again, about four characters each."""
+"""A stand-in for a tokenizer: pieces that join to the text again, of some four characters; and vLLM's prefix cache."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 PIECE = re.compile(r"\s?\w{1,7}|\s?[^\w\s]|\s+")
 MESSAGE_OVERHEAD = 4  # what a chat template adds around one message
+BLOCK_TOKENS = 16  # of the prefix cache: vLLM's default on a GPU
 PROMPT_OVERHEAD = 3  # and at the end, to begin the answer
 
 
@@ -38,3 +40,29 @@ def count_prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """The length of `prompt_pieces`, without building it."""
     texts = sum(len(tokenize(message_text(message))) for message in messages)
     return texts + MESSAGE_OVERHEAD * len(messages) + PROMPT_OVERHEAD
+
+
+class PrefixCache:
+    """Whole blocks of tokens, known by all tokens up to their end: only a shared prefix is a hit. Oldest out first."""
+
+    def __init__(self, capacity_tokens: int) -> None:
+        self._capacity = capacity_tokens // BLOCK_TOKENS
+        self._blocks: OrderedDict[int, None] = OrderedDict()
+
+    def admit(self, pieces: Sequence[str]) -> tuple[int, int]:
+        """Take in one prompt; return the tokens found in the cache and the tokens put into it.
+
+        The last token is always computed, as its output is what the model samples from.
+        """
+        hits = created = chain = 0
+        for end in range(BLOCK_TOKENS, len(pieces), BLOCK_TOKENS):
+            chain = hash((chain, *pieces[end - BLOCK_TOKENS : end]))
+            if chain in self._blocks:
+                hits += BLOCK_TOKENS
+                self._blocks.move_to_end(chain)
+            else:
+                created += BLOCK_TOKENS
+                self._blocks[chain] = None
+        while len(self._blocks) > self._capacity:
+            self._blocks.popitem(last=False)
+        return hits, created
