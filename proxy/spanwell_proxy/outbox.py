@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -121,7 +122,7 @@ class Outbox:
         timeout = aiohttp.ClientTimeout(total=SEND_TIMEOUT_S)
         try:
             async with session.post(
-                self._target.url, data=payload, headers=self._target.headers, timeout=timeout
+                self._target.url, data=BytesIO(payload), headers=self._target.headers, timeout=timeout
             ) as answer:
                 asked = answer.headers.get("Retry-After", "")
                 status = answer.status

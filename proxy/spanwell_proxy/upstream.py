@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any, Protocol
 
 import aiohttp
@@ -87,7 +88,10 @@ class Client:
         if deployment.url.scheme == "http":
             return await self._wire.post(deployment.url.origin, deployment.url.path, headers, body)
         try:
-            response = await self._session.post(deployment.url.whole, data=body, headers=headers, allow_redirects=False)
+            # As a file it is written piece by piece: a large body in one would hold up the other calls.
+            response = await self._session.post(
+                deployment.url.whole, data=BytesIO(body), headers=headers, allow_redirects=False
+            )
         except aiohttp.ClientError as error:
             raise ConnectionRefusedError(str(error)) from error
         return HttpAnswer(response)

@@ -134,7 +134,7 @@ async def test_a_stop_ends_the_wait_before_a_restart() -> None:
     log = Log()
     child = make_child(log, "raise SystemExit(1)")
     child.start()
-    await log.wait_for("starting it again in 4 s")
+    await log.wait_for("starting it again in 2 s")
     started = time.monotonic()
 
     await child.stop(5)
