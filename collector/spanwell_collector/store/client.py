@@ -36,6 +36,7 @@ READ_SETTINGS: Final = {
 ERASE_KEYS: Final = 2000  # spans a statement: their ids travel in it
 HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
 WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
+MEMORY_LIMIT_EXCEEDED: Final = 241
 TRANSIENT_CODES: Final = frozenset(
     {
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
@@ -74,17 +75,17 @@ class Store:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask with bound `{name:Type}` parameters. Raises QueryError when the question is at fault."""
-        with _told_apart(), self._reader() as client:
+        with told_apart(), self._reader() as client:
             stream = client.raw_query(sql, parameters=dict(parameters or {}), fmt="ArrowStream")
         return pa.ipc.open_stream(stream).read_all() if stream else pa.table({})
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run one statement that answers nothing."""
-        with _told_apart():
+        with told_apart():
             self._writer.command(sql, parameters=dict(parameters or {}))
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
-        with _told_apart():
+        with told_apart():
             self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns))
 
     def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str) -> None:
@@ -94,7 +95,7 @@ class Store:
         """
         digests = b"".join(digest_batch(batch) for batch in batches)
         body = b"".join((*batches, _field(OWN_FIELDS[0], project.encode()), _field(OWN_FIELDS[1], digests)))
-        with _told_apart():
+        with told_apart():
             self._writer.raw_insert(
                 "spanwell.otlp_in",
                 insert_block=body,
@@ -135,7 +136,7 @@ class Store:
             self._idle.put(client)
 
     def _open(self, settings: Mapping[str, Any]) -> Client:
-        with _told_apart():
+        with told_apart():
             if self._dsn:
                 return clickhouse_connect.get_client(
                     dsn=self._dsn, settings=dict(settings), autogenerate_session_id=False
@@ -168,13 +169,18 @@ def _field(tag: bytes, value: bytes) -> bytes:
     return tag + bytes((*digits, length)) + value
 
 
+def _may_pass(error: DatabaseError) -> bool:
+    if error.code == MEMORY_LIMIT_EXCEEDED:
+        return "(total)" in str(error)  # other questions have taken the engine's memory
+    return error.code is None or error.code in TRANSIENT_CODES
+
+
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def told_apart() -> Iterator[None]:
     """A refusal that would come again is a QueryError; everything else may pass, and is a StoreError."""
     try:
         yield
     except DatabaseError as error:
-        kind = StoreError if error.code is None or error.code in TRANSIENT_CODES else QueryError
-        raise kind(str(error)) from error
+        raise (StoreError if _may_pass(error) else QueryError)(str(error)) from error
     except ClickHouseError as error:
         raise StoreError(str(error)) from error
