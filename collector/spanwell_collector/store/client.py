@@ -33,7 +33,7 @@ READ_SETTINGS: Final = {
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_compression_method": "none",
 }
-ERASE_KEYS: Final = 2000  # spans a statement: their ids travel in it
+ERASE_KEYS: Final = 1000  # spans a statement: their ids travel in it
 HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
 WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
 MEMORY_LIMIT_EXCEEDED: Final = 241
