@@ -4,11 +4,10 @@ import base64
 import binascii
 import hmac
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from spanwell.settings import is_loopback
+from spanwell.loopback import is_for_this_machine
 
 OPEN_PATHS: Final = frozenset({"/health", "/ping"})
 
@@ -19,23 +18,9 @@ def is_allowed(headers: Headers, query_password: str, token: str) -> bool:
     Without a token we listen on loopback alone, and take what was meant for this machine.
     """
     if not token:
-        return is_for_this_machine(headers)
+        return is_for_this_machine(headers.get("host", ""), headers.get("origin"))
     offered = [headers.get("x-clickhouse-key", ""), query_password, *_from_authorization(headers)]
     return any(hmac.compare_digest(word.encode(), token.encode()) for word in offered if word)
-
-
-def is_for_this_machine(headers: Headers) -> bool:
-    """Whether host and origin are names of loopback: a page from elsewhere must not reach us through a browser."""
-    origin = headers.get("origin")
-    return _is_local(f"//{headers.get('host', '')}") and (origin is None or _is_local(origin))
-
-
-def _is_local(url: str) -> bool:
-    try:
-        name = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return is_loopback(name) or name.endswith(".localhost")
 
 
 def _from_authorization(headers: Headers) -> list[str]:

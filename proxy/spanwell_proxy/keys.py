@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
-from spanwell.settings import is_loopback
+from spanwell.loopback import is_for_this_machine
 from spanwell_proxy.call import Budget, Caller
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.state import transaction
@@ -61,7 +60,7 @@ class KeyRing:
             if caller and (caller.expires_at is None or now < caller.expires_at):
                 return caller
         if self._is_open:
-            if not is_for_this_machine(headers):
+            if not _is_local(headers):
                 raise NOT_LOCAL
             return OPERATOR
         raise WRONG_KEY if secret else NO_KEY
@@ -151,17 +150,10 @@ def read_secret(headers: Mapping[bytes, bytes]) -> bytes:
     return next((headers[name] for name in HEADERS if name in headers), b"")
 
 
-def is_for_this_machine(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether host and origin are names of loopback: a page from elsewhere must not spend through a browser."""
-    return _is_local(b"//" + headers.get(b"host", b"")) and _is_local(headers.get(b"origin", b"//localhost"))
-
-
-def _is_local(url: bytes) -> bool:
-    try:
-        name = urlsplit(url.decode("latin-1")).hostname or ""
-    except ValueError:
-        return False
-    return is_loopback(name) or name.endswith(".localhost")
+def _is_local(headers: Mapping[bytes, bytes]) -> bool:
+    origin = headers.get(b"origin")
+    host = headers.get(b"host", b"").decode("latin-1")
+    return is_for_this_machine(host, None if origin is None else origin.decode("latin-1"))
 
 
 def hash_key(secret: bytes) -> bytes:

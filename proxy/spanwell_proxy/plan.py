@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from spanwell.config import load_config
 from spanwell.errors import ConfigError
+from spanwell.loopback import is_loopback
 from spanwell.pricing import load_price_table
-from spanwell.settings import Settings, is_loopback
+from spanwell.settings import Settings
 from spanwell_proxy.cache import CacheSettings, read_cache_settings
 from spanwell_proxy.routes import Routes, read_routes
 

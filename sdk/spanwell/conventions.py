@@ -42,7 +42,6 @@ OUTPUT_MESSAGES: Final = "gen_ai.output.messages"  # JSON text
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 TOOL_NAME: Final = "gen_ai.tool.name"
 AGENT_NAME: Final = "gen_ai.agent.name"
-DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
 USER_ID: Final = "user.id"
 SESSION_ID: Final = "session.id"
 ERROR_TYPE: Final = "error.type"
@@ -51,7 +50,6 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
-SERVICE_VERSION: Final = "service.version"
 ENVIRONMENT: Final = "deployment.environment.name"
 
 # --- Spanwell ------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from urllib.request import (
     build_opener,
 )
 
+from spanwell.loopback import is_loopback
 from spanwell.outbox import Answer
-from spanwell.settings import is_loopback
 
 WORTH_ANOTHER_TRY = frozenset((408, 429, 502, 503, 504))
 LONGEST_WAIT_S = 60.0

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from spanwell.errors import ConfigError
+from spanwell.loopback import is_loopback
 
 PREFIX = "SPANWELL_"
 
@@ -87,16 +87,6 @@ class Settings:
         """The variables that make `load` return this object again; how the supervisor configures its children."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {PREFIX + name.upper(): str(value) for name, value in values.items() if value not in (None, "")}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url(host: str, port: int) -> str:

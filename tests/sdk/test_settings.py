@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from spanwell.errors import ConfigError
-from spanwell.settings import Settings, is_loopback
+from spanwell.loopback import is_loopback
+from spanwell.settings import Settings
 
 
 def test_without_variables_everything_is_local() -> None:
