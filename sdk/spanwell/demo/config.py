@@ -110,11 +110,11 @@ def _slow_rule() -> dict[str, Any]:
         "op": ">",
         "threshold": 1500,
         "recover": 1200,
-        "for_seconds": 15,
+        "for_seconds": 2,
         "min_requests": 10,
         "severity": "page",
         "receiver": RECEIVER,
-        "every_seconds": 10,
+        "every_seconds": 2,
     }
 
 
