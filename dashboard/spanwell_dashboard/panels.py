@@ -4,9 +4,9 @@ What Streamlit reads as Markdown is typed `LiteralString` here, and a test follo
 outside is for `st.text` and `st.code`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, LiteralString
+from typing import Any, Final, Literal, LiteralString, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,6 +19,9 @@ from spanwell_dashboard.formatting import Change
 from spanwell_dashboard.untrusted import plain
 
 SECONDS: Final = "%.3f s"
+Formatter = Callable[[float], str]
+Comparison = Callable[[float, float], Change | None]
+
 CHART_CONFIG: Final = {"displayModeBar": False, "showTips": False}
 
 
@@ -61,6 +64,13 @@ def empty(message: LiteralString, attribute: LiteralString = "") -> None:
             st.markdown(f":small[:gray[filled by]] `{attribute}`", width="content")
 
 
+class Course(NamedTuple):
+    """What cards are made of: the totals of two windows, and the series of the present one."""
+
+    totals: frames.Windows
+    trend: pd.DataFrame
+
+
 def cards(items: Sequence[Mapping[str, Any]]) -> None:
     """A row of metric cards; each item holds arguments of `st.metric`."""
     for column, item in zip(st.columns(len(items), gap="small"), items, strict=True):
@@ -88,6 +98,21 @@ def card(
         "chart_type": "area",
         "help": note,
     }
+
+
+def metric_card(
+    course: Course,
+    label: LiteralString,
+    metric: str,
+    spell: Formatter,
+    *,
+    good: Literal["up", "down", ""] = "",
+    compare: Comparison = formatting.change,
+    note: LiteralString | None = None,
+) -> dict[str, Any]:
+    """The card of one metric of the query API: its value, how it changed, and its course."""
+    now, before = course.totals.now[metric], course.totals.before[metric]
+    return card(label, spell(now), delta=compare(now, before), good=good, trend=course.trend[metric], note=note)
 
 
 @contextmanager

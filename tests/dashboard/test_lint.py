@@ -21,6 +21,7 @@ STREAMLIT = """
 """
 STREAMLIT_SINKS: Sinks = {**dict.fromkeys(STREAMLIT.split(), ("label",)), "metric": ("label", "value", "delta")}
 TEXT_KEYWORDS = {"label", "body", "value", "delta", "delta_description", "help", "placeholder", "icon"}
+SAFE_TYPES = ("LiteralString", "Formatter", "Comparison")
 FORMATTING = {"change", "points", "count", "duration", "money", "rate", "rates", "speed", "probability", "score"}
 
 
@@ -31,7 +32,8 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 def literal_parameters(function: ast.FunctionDef) -> tuple[str, ...]:
     """Names by position, an empty name where the parameter may be anything."""
     arguments = [*function.args.args, *function.args.kwonlyargs]
-    named = ["LiteralString" in ast.unparse(item.annotation) if item.annotation else False for item in arguments]
+    types = [ast.unparse(item.annotation) if item.annotation else "" for item in arguments]
+    named = [any(safe in found for safe in SAFE_TYPES) for found in types]
     return tuple(item.arg if literal else "" for item, literal in zip(arguments, named, strict=True))
 
 
@@ -50,9 +52,9 @@ def is_safe(node: ast.expr, literals: set[str]) -> bool:
         case ast.Constant():
             return True
         case ast.Name(id=name):
-            return name.isupper() or name in literals
+            return name.isupper() or name in literals or name in FORMATTING
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            return name in FORMATTING or (name == "str" and is_safe(arguments[0], literals))
+            return name in FORMATTING or name in literals or (name == "str" and is_safe(arguments[0], literals))
         case ast.Attribute(value=ast.Name(id=name), attr=attribute):
             return attribute.isupper() or (name, attribute) == ("delta", "text")
         case ast.Subscript(value=inner) | ast.FormattedValue(value=inner):
@@ -98,6 +100,8 @@ def test_only_literals_reach_a_string_that_reads_markdown(path: Path) -> None:
         'st.badge("x", help=name)',
         'panels.card("Cost", money(total), note=text)',
         'panels.card("Model", row.model)',
+        'panels.metric_card(course, "Cost", "cost_usd", shout, good="down")',
+        'panels.metric_card(course, name, "cost_usd", money)',
         'panels.panel("Model " + name)',
         "page(name, body)",
         "st.error(str(error))",

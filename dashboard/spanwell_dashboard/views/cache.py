@@ -6,7 +6,7 @@ import streamlit as st
 from spanwell_dashboard import charts, colors, frames, panels, reads
 from spanwell_dashboard.client import Scope
 from spanwell_dashboard.controls import page
-from spanwell_dashboard.formatting import change, count, money, points, rate
+from spanwell_dashboard.formatting import count, money, points, rate
 
 METRICS = ("requests", "cache_hits", "cache_hit_rate", "saved_usd")
 
@@ -18,8 +18,7 @@ def cache(scope: Scope) -> None:
             panels.empty("The cache has nothing to answer yet.", "spanwell.cache")
         return
     trend = frames.filled(reads.series(scope, METRICS), scope, ("requests", "cache_hits", "saved_usd"))
-    now = totals.now
-    _cards(now, totals.before, trend)
+    _cards(panels.Course(totals, trend))
     _charts(frames.localised(trend, st.context.timezone), scope)
     left, right = st.columns(2, gap="small")
     with left, panels.panel("By model"):
@@ -28,34 +27,21 @@ def cache(scope: Scope) -> None:
         _table(scope, "app", "App")
 
 
-def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
+def _cards(course: panels.Course) -> None:
     panels.cards(
         [
-            panels.card(
+            panels.metric_card(
+                course,
                 "Hit rate",
-                rate(now.cache_hit_rate),
-                delta=points(now.cache_hit_rate, before.cache_hit_rate),
+                "cache_hit_rate",
+                rate,
                 good="up",
-                trend=trend["cache_hit_rate"],
+                compare=points,
                 note="Hits divided by all requests, those that never looked into the cache included.",
             ),
-            panels.card(
-                "Hits",
-                count(now.cache_hits),
-                delta=change(now.cache_hits, before.cache_hits),
-                trend=trend["cache_hits"],
-            ),
-            panels.card(
-                "Requests", count(now.requests), delta=change(now.requests, before.requests), trend=trend["requests"]
-            ),
-            panels.card(
-                "Saved",
-                money(now.saved_usd),
-                delta=change(now.saved_usd, before.saved_usd),
-                good="up",
-                trend=trend["saved_usd"],
-                note="What the hits would have cost.",
-            ),
+            panels.metric_card(course, "Hits", "cache_hits", count),
+            panels.metric_card(course, "Requests", "requests", count),
+            panels.metric_card(course, "Saved", "saved_usd", money, good="up", note="What the hits would have cost."),
         ]
     )
 

@@ -27,7 +27,7 @@ def cost(scope: Scope) -> None:
         return
     now = totals.now
     trend = frames.filled(reads.series(scope, METRICS), scope, METRICS)
-    _cards(now, totals.before, trend)
+    _cards(panels.Course(totals, trend))
     with st.container(horizontal=True, vertical_alignment="center"):
         chosen = st.segmented_control(
             "Split by",
@@ -46,17 +46,12 @@ def cost(scope: Scope) -> None:
         _unpriced(scope)
 
 
-def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
-    each_now, each_before = _each(now), _each(before)
+def _cards(course: panels.Course) -> None:
+    totals, trend = course
+    each_now, each_before = _each(totals.now), _each(totals.before)
     panels.cards(
         [
-            panels.card(
-                "Cost",
-                money(now.cost_usd),
-                delta=change(now.cost_usd, before.cost_usd),
-                good="down",
-                trend=trend["cost_usd"],
-            ),
+            panels.metric_card(course, "Cost", "cost_usd", money, good="down"),
             panels.card(
                 "Cost per request",
                 money(each_now),
@@ -65,23 +60,16 @@ def _cards(now: pd.Series, before: pd.Series, trend: pd.DataFrame) -> None:
                 trend=trend["cost_usd"] / trend["requests"].where(trend["requests"] > 0),
                 note="Cost of the window divided by its requests, cache hits included.",
             ),
-            panels.card(
-                "Saved by cache",
-                money(now.saved_usd),
-                delta=change(now.saved_usd, before.saved_usd),
-                good="up",
-                trend=trend["saved_usd"],
-                note="What the cache hits would have cost.",
+            panels.metric_card(
+                course, "Saved by cache", "saved_usd", money, good="up", note="What the cache hits would have cost."
             ),
-            panels.card(
-                "Requests", count(now.requests), delta=change(now.requests, before.requests), trend=trend["requests"]
-            ),
-            panels.card(
+            panels.metric_card(course, "Requests", "requests", count),
+            panels.metric_card(
+                course,
                 "Without a price",
-                count(now.unpriced),
-                delta=change(now.unpriced, before.unpriced),
+                "unpriced",
+                count,
                 good="down",
-                trend=trend["unpriced"],
                 note="Requests whose model has no price: their cost is unknown, and not in the sum.",
             ),
         ]

@@ -6,7 +6,7 @@ import streamlit as st
 from spanwell_dashboard import charts, colors, frames, panels, reads
 from spanwell_dashboard.client import Scope
 from spanwell_dashboard.controls import page
-from spanwell_dashboard.formatting import change, count, duration, money, points, rate, speed
+from spanwell_dashboard.formatting import count, duration, money, points, rate, speed
 
 TRENDS = ("requests", "errors", "error_rate", "cost_usd", "p50_ms", "p95_ms", "p99_ms")
 MORE_TRENDS = ("ttft_p50_ms", "cache_hit_rate", "tokens_per_second")
@@ -31,68 +31,64 @@ def overview(scope: Scope) -> None:
         return
     trend = reads.series(scope, (*TRENDS, *MORE_TRENDS))
     filled = frames.filled(trend, scope, ("requests", "errors", "cost_usd"))
-    _cards(totals, filled)
+    _cards(panels.Course(totals, filled))
     _charts(scope, frames.localised(filled, st.context.timezone))
     _models(scope)
 
 
-def _cards(totals: frames.Windows, trend: pd.DataFrame) -> None:
-    now, before = totals
+def _cards(course: panels.Course) -> None:
     panels.cards(
         [
-            panels.card(
+            panels.metric_card(
+                course,
                 "Requests",
-                count(now.requests),
-                delta=change(now.requests, before.requests),
-                trend=trend["requests"],
+                "requests",
+                count,
                 note="LLM calls: chat, text completion and embeddings; Spanwell's own judge calls are left out.",
             ),
-            panels.card(
+            panels.metric_card(
+                course,
                 "Cost",
-                money(now.cost_usd),
-                delta=change(now.cost_usd, before.cost_usd),
+                "cost_usd",
+                money,
                 good="down",
-                trend=trend["cost_usd"],
                 note="Sum of the priced calls in US dollars. Change: against the window before, of the same length.",
             ),
-            panels.card(
-                "p95 latency",
-                duration(now.p95_ms),
-                delta=change(now.p95_ms, before.p95_ms),
-                good="down",
-                trend=trend["p95_ms"],
-                note="19 of 20 requests took less.",
+            panels.metric_card(
+                course, "p95 latency", "p95_ms", duration, good="down", note="19 of 20 requests took less."
             ),
-            panels.card(
+            panels.metric_card(
+                course,
                 "First token",
-                duration(now.ttft_p50_ms),
-                delta=change(now.ttft_p50_ms, before.ttft_p50_ms),
+                "ttft_p50_ms",
+                duration,
                 good="down",
-                trend=trend["ttft_p50_ms"],
                 note="Median time to the first chunk of streamed answers.",
             ),
-            panels.card(
+            panels.metric_card(
+                course,
                 "Error rate",
-                rate(now.error_rate),
-                delta=points(now.error_rate, before.error_rate),
+                "error_rate",
+                rate,
                 good="down",
-                trend=trend["error_rate"],
+                compare=points,
                 note="Failed requests of all requests; change in percentage points.",
             ),
-            panels.card(
+            panels.metric_card(
+                course,
                 "Cache hit rate",
-                rate(now.cache_hit_rate),
-                delta=points(now.cache_hit_rate, before.cache_hit_rate),
+                "cache_hit_rate",
+                rate,
                 good="up",
-                trend=trend["cache_hit_rate"],
+                compare=points,
                 note="Requests answered from the cache of all requests; change in percentage points.",
             ),
-            panels.card(
+            panels.metric_card(
+                course,
                 "Tokens / s",
-                speed(now.tokens_per_second),
-                delta=change(now.tokens_per_second, before.tokens_per_second),
+                "tokens_per_second",
+                speed,
                 good="up",
-                trend=trend["tokens_per_second"],
                 note="Output tokens a second of generation, cache hits left out.",
             ),
         ]
