@@ -48,6 +48,7 @@ async def read_body(call: Call) -> bytes:
 
 def parse_body(call: Call) -> None:
     """Check what the proxy itself relies on, and fill the call in. Backends check the rest. Raises ApiError 400."""
+    _name_caller(call, {})  # from the headers, should the body say nothing
     try:
         request = orjson.loads(call.body)
     except ValueError as error:
@@ -61,6 +62,7 @@ def parse_body(call: Call) -> None:
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
     call.stream = request.get("stream") is True
+    _name_caller(call, request)
     if not call.model:
         raise _bad("you must name a model", "model")
     if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
@@ -72,7 +74,6 @@ def parse_body(call: Call) -> None:
     if call.body.count(b"[") + call.body.count(b"{") > DEEPEST:
         _check_depth(request)
     call.wants_usage = bool(options and options.get("include_usage"))
-    _name_caller(call, request)
 
 
 def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:

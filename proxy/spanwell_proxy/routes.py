@@ -205,6 +205,7 @@ def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple
 
 
 def _ignored_keys(config: Config) -> Iterator[str]:
+    yield from config.unused
     for index, entry in enumerate(config.model_list):
         translated = split_model(str(entry["litellm_params"]["model"]))[0] not in OPENAI_DIALECT
         params = () if translated else entry["litellm_params"]

@@ -12,6 +12,20 @@ from spanwell.errors import ConfigError
 from spanwell.masking import mask_secrets
 
 LITELLM_SECTIONS = ("model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables")
+# LiteLLM's too, for things that Spanwell does not have: read past, and named in the log.
+UNUSED_SECTIONS = (
+    "assistant_settings",
+    "callback_settings",
+    "credential_list",
+    "files_settings",
+    "finetune_settings",
+    "guardrails",
+    "mcp_servers",
+    "pass_through_endpoints",
+    "prompts",
+    "search_tools",
+    "vector_store_registry",
+)
 OWN_SECTIONS = ("cache", "judges", "drift", "alerts")
 REFERENCE = "os.environ/"
 
@@ -34,6 +48,7 @@ class Config:
     drift: dict[str, Any] = field(default_factory=dict, repr=False)
     alerts: dict[str, Any] = field(default_factory=dict, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unused: tuple[str, ...] = ()  # sections that mean something to LiteLLM alone
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -48,16 +63,21 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: the file must be a mapping with keys like model_list")
-    unknown = [key for key in document if key not in LITELLM_SECTIONS + OWN_SECTIONS]
+    unknown = [key for key in document if key not in LITELLM_SECTIONS + UNUSED_SECTIONS + OWN_SECTIONS]
     if unknown:
         raise ConfigError(
             f"{path}: unknown key {unknown[0]!r}; allowed are {', '.join(LITELLM_SECTIONS + OWN_SECTIONS)}"
         )
+    unused = tuple(key for key in document if key in UNUSED_SECTIONS)
     environ = {**_read_variables(path, document.pop("environment_variables", None)), **environ}
-    sections = {key: _resolve(value, environ, f"{path}: {key}") for key, value in document.items() if value is not None}
+    sections = {
+        key: _resolve(value, environ, f"{path}: {key}")
+        for key, value in document.items()
+        if value is not None and key not in unused
+    }
     for key, value in sections.items():
         _check_section(f"{path}: {key}", value, is_list=key in ("model_list", "judges"))
-    return Config(source=str(path), **sections, environ=environ)
+    return Config(source=str(path), **sections, environ=environ, unused=unused)
 
 
 def _explain(error: Exception) -> str:

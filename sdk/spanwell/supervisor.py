@@ -78,7 +78,8 @@ class Child:
             await self._task
 
     def kill(self) -> None:
-        """End the process and its whole group at once."""
+        """End the process and its whole group at once, for good."""
+        self._stopping.set()
         if self.pid is not None:
             _signal_group(self.pid, signal.SIGKILL)
 

@@ -108,10 +108,22 @@ def test_without_a_master_key_the_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SPANWELL_DATA", str(tmp_path))
+    file = tmp_path / "spanwell.yaml"
+    file.write_text("model_list: []\n", encoding="utf-8")
 
-    assert main(["keys", "list"]) == 1
+    assert main(["keys", "list", "--config", str(file)]) == 2
 
-    assert "set general_settings.master_key" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"error: {file}: set general_settings.master_key to manage keys\n"
+
+
+def test_without_a_configuration_the_way_to_name_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPANWELL_DATA", str(tmp_path))
+
+    assert main(["keys", "list"]) == 2
+
+    assert "--config FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["5", "five/day", "5/week", "/day", "-1/day"])

@@ -90,3 +90,10 @@ def test_an_error_in_yaml_quotes_no_secret(tmp_path: Path) -> None:
 
 def test_secrets_are_not_shown() -> None:
     assert "sk-1" not in repr(Config(general_settings={"master_key": "sk-1"}, judges=[{"api_key": "sk-1"}]))
+
+
+def test_a_section_for_litellm_alone_is_read_past_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "spanwell.yaml"
+    path.write_text("model_list: []\nguardrails: [{guardrail_name: pii}]\n", encoding="utf-8")
+
+    assert load_config(path, {}).unused == ("guardrails",)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spanwell.cli.up import Plan, child_environ, lock_data, make_plan, ready_text, wait_for_ports
-from spanwell.errors import ConfigError
+from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
 
 SCRIPT = """
@@ -80,9 +80,9 @@ def test_it_starts_and_stops_in_order(house: "subprocess.Popen[str]", tmp_path: 
     order = (tmp_path / "order").read_text(encoding="utf-8").split()
     assert house.returncode == 0
     assert (order[0], sorted(order[1:5])) == ("+collector", ["+dashboard", "+demo", "+proxy", "+worker"])
-    assert order[5:] == ["-demo", "-dashboard", "-worker", "-proxy", "-collector"]
+    assert order[5:] == ["-dashboard", "-worker", "-proxy", "-demo", "-collector"]
     assert shown.count("| ok") == 5
-    assert rest.strip() == "stopping\nstopped"
+    assert rest.splitlines() == ["stopping; Ctrl-C again kills at once, and what is not stored yet is lost", "stopped"]
 
 
 def test_a_service_that_refuses_its_configuration_ends_the_start(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_busy_port_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        with pytest.raises(ConfigError, match=f"port {port} of the .* is in use: .* or set SPANWELL_"):
+        with pytest.raises(SpanwellError, match=f"port {port} of the .* is in use: .* or set SPANWELL_"):
             wait_for_ports(Settings(collector_port=port, proxy_port=port, sql_port=port, dashboard_port=port))
 
 

@@ -57,10 +57,11 @@ def answer_error(status: int, message: str, *, field: str | None = None, allowed
 async def answer_invalid(_request: Request, error: Exception) -> Response:
     """The first parameter that is wrong, by name, with what it may be."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    # Of a body that may be one object or a list of them, the errors that reach furthest in are the ones meant.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
     context = first.get("ctx", {})
-    place = [str(part) for part in first["loc"] if part not in ("query", "path", "body")]
-    field = context.get("field") or (place[0] if place else None)
+    place = [part for part in first["loc"] if part not in ("query", "path", "body")]
+    field = context.get("field") or (str(place[-1]) if place else None)
     allowed = context.get("allowed") or context.get("expected") or context.get("pattern")
     return answer_error(400, f"{field or 'request'}: {first['msg']}", field=field, allowed=allowed)
 

@@ -100,8 +100,9 @@ def check_package(name: str, extra: str, found: str | None) -> Finding:
 def check_data(data: Path) -> Iterator[Finding]:
     """Whether the data directory can be written, and how much room its disk has."""
     place = next(folder for folder in (data.absolute(), *data.absolute().parents) if folder.exists())
-    if not os.access(place, os.W_OK):
-        yield Finding("fail", f"data directory {data}: {place} is not writable", "choose another with SPANWELL_DATA")
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        trouble = "is not writable" if place.is_dir() else "is a file"
+        yield Finding("fail", f"data directory {data}: {place} {trouble}", "choose another with SPANWELL_DATA")
         return
     yield Finding("ok", f"data directory {data} is writable")
     free_gb = shutil.disk_usage(place).free / 1e9
@@ -124,7 +125,11 @@ def check_services(settings: Settings) -> Iterator[Finding]:
         if answer.returncode == 0:
             yield Finding("ok", f"{name} accepts the configuration")
         else:
-            yield Finding("fail", f"{name}: {said[-1] if said else answer.returncode}", "correct the file or variable")
+            yield Finding(
+                "fail",
+                f"{name}: {said[-1] if said else answer.returncode}",
+                "do as it says",
+            )
 
 
 def check_keys(config: Config) -> Finding:
@@ -168,9 +173,11 @@ def group_backends(model_list: Iterable[Mapping[str, Any]]) -> dict[str, list[st
 async def _check_backend(address: str, names: list[str]) -> Finding:
     """Any answer below 500 shows that a server is there: without a key it may well be 401."""
     status = await get_status(f"{address}/models", BACKEND_TIMEOUT_S)
+    who = f"backend {urlsplit(address).netloc.rpartition('@')[2]} of {', '.join(sorted(set(names)))}"
+    if status == 404 and await get_status(f"{address}/v1/models", BACKEND_TIMEOUT_S) not in (None, 404):
+        return Finding("fail", f"{who} has no {urlsplit(address).path}/models", "end api_base with /v1")
     if status is None or status == 404:
         status = await get_status(f"{address.removesuffix('/v1')}/health", BACKEND_TIMEOUT_S)
-    who = f"backend {urlsplit(address).hostname} of {', '.join(sorted(set(names)))}"
     if status is None:
         return Finding("fail", f"{who} does not answer", "start it, or correct api_base")
     if status >= 500:

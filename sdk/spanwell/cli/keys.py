@@ -30,20 +30,32 @@ def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         help="Make, list, block and delete the gateway's virtual keys.",
         description="Manage the gateway's virtual keys, with the master key of the configuration file.",
     )
-    keys.add_argument("--config", type=Path, metavar="FILE", help="the spanwell.yaml to read (SPANWELL_CONFIG)")
-    keys.add_argument("--data", type=Path, metavar="DIR", help="where everything is stored (SPANWELL_DATA)")
+    _add_places(keys)
     actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a key and print it, once", description=CREATE)
-    create.add_argument("name", help="who uses the key; shown in lists and on spans")
+    create.add_argument("name", help="who uses the key; shown in lists")
     create.add_argument("--team", default="", help="team that its calls count for")
     create.add_argument("--model", action="append", default=[], help="a model it may call (repeat it); all, if none")
     create.add_argument("--budget", action="append", default=[], type=read_budget, metavar="USD/PERIOD", help=BUDGET)
     create.set_defaults(run=_create)
-    actions.add_parser("list", help="all keys, without the keys themselves").set_defaults(run=_list)
+    _add_places(create)
+    listing = actions.add_parser("list", help="all keys, without the keys themselves")
+    _add_places(listing)
+    listing.set_defaults(run=_list)
     for action, text in (("block", "refuse calls with a key"), ("delete", "forget a key")):
         parser = actions.add_parser(action, help=text)
         parser.add_argument("id", help="the key's id, as `spanwell keys list` shows it")
+        _add_places(parser)
         parser.set_defaults(run=_block if action == "block" else _delete)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    # Suppressed, so that an action that does not name them leaves what stood before it.
+    for name, metavar, text in (
+        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
+        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
+    ):
+        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _create(options: argparse.Namespace, settings: Settings) -> int:
@@ -124,7 +136,9 @@ def _master_key(settings: Settings) -> str:
     path = find_config(settings)
     key = load_config(path).general_settings.get("master_key")
     if not key:
-        raise ConfigError(f"{path or 'no configuration file'}: set general_settings.master_key to manage keys")
+        if path is None:
+            raise ConfigError("which configuration? name it with --config FILE, or set SPANWELL_CONFIG")
+        raise ConfigError(f"{path}: set general_settings.master_key to manage keys")
     return str(key)
 
 

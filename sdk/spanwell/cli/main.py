@@ -13,7 +13,7 @@ from spanwell.cli.console import fail, write
 from spanwell.cli.doctor import run_doctor
 from spanwell.cli.keys import add_keys_parser
 from spanwell.cli.up import child_environ, run_up
-from spanwell.errors import SpanwellError
+from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 
 MODULES = {
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(options)
         return int(options.run(options, settings))
     except SpanwellError as error:
-        return fail(str(error), code=1 if options.command in ("up", "keys") else 2)
+        return fail(str(error), code=2 if isinstance(error, ConfigError) else 1)
     except KeyboardInterrupt:
         return 130
 

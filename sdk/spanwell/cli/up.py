@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spanwell.cli.console import paint, say, write
-from spanwell.config import load_config
+from spanwell.config import Config, load_config
 from spanwell.demo.config import write_demo_config
-from spanwell.errors import ConfigError
+from spanwell.errors import ConfigError, SpanwellError
 from spanwell.health import free_port, get_status, is_port_free
 from spanwell.settings import PREFIX, Settings
 from spanwell.supervisor import Child, Service
@@ -24,7 +24,8 @@ from spanwell.supervisor import Child, Service
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 12.0
 PORT_WAIT_S = 5.0  # an earlier `spanwell up` that was killed may need this long to let go of its ports
-STOP_ORDER = ("demo", "dashboard", "worker", "proxy", "collector")
+# The demo's backend outlives the proxy's last calls.
+STOP_ORDER = ("dashboard", "worker", "proxy", "demo", "collector")
 NEEDED = {"chdb": "collector", "fastapi": "proxy", "sklearn": "quality", "streamlit": "dashboard"}
 
 
@@ -51,14 +52,17 @@ def run_up(settings: Settings) -> int:
 
 @contextmanager
 def lock_data(data: Path) -> Iterator[None]:
-    """Hold the data directory for this process alone. Raises ConfigError naming the one that holds it."""
-    data.mkdir(parents=True, exist_ok=True)
+    """Hold the data directory for this process alone. Raises SpanwellError naming the one that holds it."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"SPANWELL_DATA={data}: {error.strerror}") from error
     with (data / "up.lock").open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise ConfigError(f"already running (pid {lock.read().strip()}) on {data}") from None
+            raise SpanwellError(f"already running (pid {lock.read().strip()}) on {data}") from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
@@ -66,14 +70,14 @@ def lock_data(data: Path) -> Iterator[None]:
 
 
 def wait_for_ports(settings: Settings) -> None:
-    """Return once every port is free; raise ConfigError naming the first that stays taken."""
+    """Return once every port is free; raise SpanwellError naming the first that stays taken."""
     deadline = time.monotonic() + PORT_WAIT_S
     while taken := [
         field for field in port_fields(settings) if not is_port_free(settings.host, getattr(settings, field))
     ]:
         if time.monotonic() > deadline:
             port, variable = getattr(settings, taken[0]), PREFIX + taken[0].upper()
-            raise ConfigError(
+            raise SpanwellError(
                 f"port {port} of the {taken[0].removesuffix('_port')} is in use: stop what uses it, or set {variable}"
             )
         time.sleep(0.2)
@@ -88,14 +92,20 @@ def port_fields(settings: Settings) -> list[str]:
 def make_plan(settings: Settings, environ: dict[str, str]) -> Plan:
     """The services of this configuration; without one, the demo's."""
     if settings.config is not None:
-        load_config(settings.config)
+        config = load_config(settings.config)
         settings = replace(settings, config=settings.config.absolute())
-        return Plan(settings, _services(settings, environ), "<a key made by: spanwell keys create NAME>", is_demo=False)
+        return Plan(settings, _services(settings, environ), _key_to_export(config, settings), is_demo=False)
     port = free_port("127.0.0.1")
     demo = write_demo_config(settings, port)
     settings = replace(settings, config=demo.path)
     services = [*_services(settings, environ), _demo_service(settings, environ, port)]
     return Plan(settings, services, demo.api_key, is_demo=True)
+
+
+def _key_to_export(config: Config, settings: Settings) -> str:
+    if config.general_settings.get("master_key"):
+        return f"<a key made by: spanwell keys create NAME --config {settings.config}>"
+    return "any-word  # no master_key is set: the gateway asks for no key"
 
 
 def _services(settings: Settings, environ: dict[str, str]) -> list[Service]:
@@ -156,7 +166,7 @@ async def supervise(plan: Plan) -> int:
         await stopped
     starting.cancel()
     stopped.cancel()
-    write("stopping")
+    write("stopping; Ctrl-C again kills at once, and what is not stored yet is lost")
     await _stop(children, hurry)
     write("stopped")
     return 1 if failed else 0
@@ -223,6 +233,10 @@ def ready_text(plan: Plan) -> str:
         f"    export OPENAI_BASE_URL={settings.proxy_url}/v1",
         f"    export OPENAI_API_KEY={plan.api_key}",
         f"    export OTEL_EXPORTER_OTLP_ENDPOINT={settings.collector_url}",
+        *(
+            ["    export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer <SPANWELL_API_TOKEN>'"]
+            * bool(settings.api_token)
+        ),
         "",
         "  Ctrl-C stops everything.",
         "ready",
