@@ -283,6 +283,17 @@ def test_a_bad_parameter_is_named(
     assert allowed is None or allowed in error["allowed"]
 
 
+@pytest.mark.parametrize("wrong", [{"value": "high"}, {"trace_id": "no"}, {"source": "nobody"}])
+def test_a_bad_score_names_its_field(collector: Client, wrong: dict[str, str]) -> None:
+    score = {"trace_id": "0" * 31 + "1", "name": "tone", "value": 1.0, "source": "user"} | wrong
+
+    single = collector.http.post("/api/v1/scores", json=score)
+    listed = collector.http.post("/api/v1/scores", json=[score])
+
+    (field,) = wrong
+    assert [(answer.status_code, answer.json()["error"]["field"]) for answer in (single, listed)] == [(400, field)] * 2
+
+
 def test_a_trace_that_is_not_there_is_404(collector: Client) -> None:
     reply = collector.http.get(f"/api/v1/traces/{0xDEAD:032x}")
 

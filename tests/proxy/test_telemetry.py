@@ -2,6 +2,7 @@ import asyncio
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,15 @@ async def test_every_call_is_one_span_and_the_ledger_adds_up(proxy: Proxy, sink:
     assert firsts == sorted(firsts)
     assert {0} == {batch[c.BATCH_DROPPED] for batch in sink.batches}
     assert sink.batches[0][c.SERVICE_NAME] == "spanwell-proxy"
+
+
+@pytest.mark.parametrize("body", [b"{", {"model": "fox", "messages": "hi"}])
+async def test_a_call_that_is_refused_is_still_somebodys(proxy: Proxy, sink: Sink, body: Any) -> None:
+    refused = await proxy.post(body, x_spanwell_app="shop", x_spanwell_session="basket", x_spanwell_user="ann")
+
+    (span,) = await sink.wait(1)
+    assert refused.status_code == 400
+    assert [span.attributes[name] for name in (c.APP, c.SESSION_ID, c.USER_ID)] == ["shop", "basket", "ann"]
 
 
 async def test_a_span_is_at_the_collector_within_half_a_second(proxy: Proxy, sink: Sink) -> None:

@@ -60,8 +60,8 @@ async def answer_invalid(_request: Request, error: Exception) -> Response:
     # Of a body that may be one object or a list of them, the errors that reach furthest in are the ones meant.
     first = max(error.errors(), key=lambda one: len(one["loc"]))
     context = first.get("ctx", {})
-    place = [part for part in first["loc"] if part not in ("query", "path", "body")]
-    field = context.get("field") or (str(place[-1]) if place else None)
+    place = [part for part in first["loc"] if isinstance(part, str) and part not in ("query", "path", "body")]
+    field = context.get("field") or (place[-1] if place else None)
     allowed = context.get("allowed") or context.get("expected") or context.get("pattern")
     return answer_error(400, f"{field or 'request'}: {first['msg']}", field=field, allowed=allowed)
 
