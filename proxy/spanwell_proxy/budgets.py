@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from spanwell.pricing import Price
+from spanwell.transactions import transaction
 from spanwell_proxy.call import Budget
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.state import open_state, transaction
+from spanwell_proxy.state import open_state
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from spanwell.loopback import is_for_this_machine
+from spanwell.transactions import transaction
 from spanwell_proxy.call import Budget, Caller
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.state import transaction
 
 OPERATOR = Caller(operator=True)
 NO_KEY = ApiError(401, "invalid_api_key", "no API key was given: send `Authorization: Bearer KEY`")

@@ -7,8 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from spanwell.transactions import transaction
 from spanwell_proxy.cache import CacheSettings
-from spanwell_proxy.state import open_state, transaction
+from spanwell_proxy.state import open_state
 
 logger = logging.getLogger(__name__)
 

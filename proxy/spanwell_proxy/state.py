@@ -1,8 +1,6 @@
 """The proxy's SQLite file: its schema, and how to open it. Workers share it; every write is a short transaction."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 SCHEMA = """
@@ -59,15 +57,3 @@ def open_state(path: Path) -> sqlite3.Connection:
     state.execute("PRAGMA synchronous = NORMAL")
     state.executescript(SCHEMA)
     return state
-
-
-@contextmanager
-def transaction(state: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock from the first statement, so that what is read inside is still true when it is acted on."""
-    state.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        state.execute("ROLLBACK")
-        raise
-    state.execute("COMMIT")

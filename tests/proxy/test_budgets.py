@@ -11,10 +11,11 @@ import pytest
 
 from spanwell import conventions as c
 from spanwell.pricing import Price
+from spanwell.transactions import transaction
 from spanwell_proxy.budgets import estimate_pusd, reserve, settle, window_of
 from spanwell_proxy.call import Budget
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.state import open_state, transaction
+from spanwell_proxy.state import open_state
 from tests.proxy.backend import Backend, until
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink

@@ -1,8 +1,6 @@
-"""The worker's SQLite file: its tables, and transactions. What stands in them is for verdicts.py and outbox.py."""
+"""The worker's SQLite file: its tables, and how to open it. What stands in them is for verdicts.py and outbox.py."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 SCHEMA = """
@@ -52,15 +50,3 @@ def open_database(path: Path) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous = FULL")
     database.executescript(SCHEMA)
     return database
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All statements inside, or none of them."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
+from spanwell.transactions import transaction
 from spanwell_collector.worker.alerts import OK, State
-from spanwell_collector.worker.database import transaction
 from spanwell_collector.worker.webhook import AlertEvent
 
 Delivery = Literal["pending", "delivered", "failed", "none"]
