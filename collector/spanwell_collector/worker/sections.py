@@ -2,58 +2,46 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
+from spanwell_collector.registry import DIMENSIONS, METRICS
 from spanwell_collector.worker.rubric import Rubric, load_rubric
 
-Dimension = Literal[
-    "model",
-    "request_model",
-    "provider",
-    "operation",
-    "status",
-    "app",
-    "user_id",
-    "session_id",
-    "cache",
-    "deployment",
-    "key_id",
-    "team",
-    "environment",
-]
-Metric = Literal[
-    "requests",
-    "errors",
-    "error_rate",
-    "cost_usd",
-    "saved_usd",
-    "unpriced",
-    "p50_ms",
-    "p95_ms",
-    "p99_ms",
-    "ttft_p50_ms",
-    "ttft_p95_ms",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "tokens_per_second",
-    "cache_hits",
-    "cache_hit_rate",
-    "users",
-    "sessions",
-    "drift_p_value",
-]
 DRIFT_METRIC: Final = "drift_p_value"  # of the newest drift check of each segment
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _one_of(names: Iterable[str]) -> AfterValidator:
+    known = tuple(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"Input should be {', '.join(map(repr, known))}")
+        return name
+
+    return AfterValidator(check)
+
+
+Dimension = Annotated[str, _one_of(DIMENSIONS)]
+Metric = Annotated[str, _one_of((*METRICS, DRIFT_METRIC))]
 
 
 class Section(BaseModel):
