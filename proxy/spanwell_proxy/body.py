@@ -48,14 +48,15 @@ async def read_body(call: Call) -> bytes:
 
 def parse_body(call: Call) -> None:
     """Check what the proxy itself relies on, and fill the call in. Backends check the rest. Raises ApiError 400."""
-    _name_caller(call, {})  # from the headers, should the body say nothing
     try:
         request = orjson.loads(call.body)
     except ValueError as error:
+        _name_caller(call, {})
         if b"content-encoding" in call.headers:
             raise ApiError(415, "unsupported_encoding", "send the body without a content-encoding") from error
         raise _bad(f"the body is not valid JSON: {error}", None) from error
     if not isinstance(request, dict):
+        _name_caller(call, {})
         raise _bad("the body must be a JSON object", None)
     model, messages, options = request.get("model"), request.get("messages"), request.get("stream_options")
     # Noted before it is judged: a call that is refused is a span too.

@@ -12,19 +12,26 @@ from spanwell.errors import ConfigError
 from spanwell.masking import mask_secrets
 
 LITELLM_SECTIONS = ("model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables")
-# LiteLLM's too, for things that Spanwell does not have: read past, and named in the log.
+# What LiteLLM 1.106's proxy reads besides, for things that Spanwell does not have: read past, and named in the log.
 UNUSED_SECTIONS = (
+    "agent_list",
+    "agents",
     "assistant_settings",
     "callback_settings",
     "credential_list",
+    "default_vertex_config",
     "files_settings",
     "finetune_settings",
     "guardrails",
     "mcp_servers",
-    "pass_through_endpoints",
+    "mcp_tools",
+    "policies",
+    "policy_attachments",
     "prompts",
+    "sandbox_tools",
     "search_tools",
     "vector_store_registry",
+    "worker_registry",
 )
 OWN_SECTIONS = ("cache", "judges", "drift", "alerts")
 REFERENCE = "os.environ/"

@@ -26,6 +26,7 @@ STOP_GRACE_S = 12.0
 PORT_WAIT_S = 5.0  # an earlier `spanwell up` that was killed may need this long to let go of its ports
 # The demo's backend outlives the proxy's last calls.
 STOP_ORDER = ("dashboard", "worker", "proxy", "demo", "collector")
+BEARER = "    export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer <SPANWELL_API_TOKEN>'"
 NEEDED = {"chdb": "collector", "fastapi": "proxy", "sklearn": "quality", "streamlit": "dashboard"}
 
 
@@ -233,10 +234,7 @@ def ready_text(plan: Plan) -> str:
         f"    export OPENAI_BASE_URL={settings.proxy_url}/v1",
         f"    export OPENAI_API_KEY={plan.api_key}",
         f"    export OTEL_EXPORTER_OTLP_ENDPOINT={settings.collector_url}",
-        *(
-            ["    export OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer <SPANWELL_API_TOKEN>'"]
-            * bool(settings.api_token)
-        ),
+        *([BEARER] if settings.api_token else []),
         "",
         "  Ctrl-C stops everything.",
         "ready",
