@@ -2,12 +2,14 @@
 
 import hashlib
 import queue
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
+import chdb
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -24,7 +26,7 @@ OTLP_SETTINGS: Final = {
     "format_schema_message_name": "ExportTraceServiceRequest",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
 }
-OWN_FIELDS: Final = (b"\xc2\x3e", b"\xca\x3e")  # tags of default_project and batch_digests in otlp.proto
+OWN_FIELD: Final = b"\xc2\x3e"  # the tag of default_project in otlp.proto
 READ_SETTINGS: Final = {
     "max_execution_time": 20,
     "max_memory_usage": 2_000_000_000,
@@ -36,6 +38,7 @@ READ_SETTINGS: Final = {
 ERASE_KEYS: Final = 1000  # spans a statement: their ids travel in it
 HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
 WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
+CODE: Final = re.compile(r"Code: (\d+)")
 MEMORY_LIMIT_EXCEEDED: Final = 241
 TRANSIENT_CODES: Final = frozenset(
     {
@@ -68,6 +71,8 @@ class Store:
         self._dsn = dsn
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._writer = self._open(WRITE_SETTINGS)
+        # The client would write what it inserts to a file and have the engine read it from there.
+        self._sender = None if path is None else _connect(path)
 
     @property
     def version(self) -> str:
@@ -84,24 +89,26 @@ class Store:
         with told_apart():
             self._writer.command(sql, parameters=dict(parameters or {}))
 
-    def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], *, token: str = "") -> None:
+        """Store rows; the same `token` again changes nothing."""
+        settings = {"insert_deduplication_token": token} if token else {}
         with told_apart():
-            self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns))
+            self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns), settings=settings)
 
-    def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str) -> None:
+    def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str, dialects: bool = False) -> None:
         """Store serialized ExportTraceServiceRequests as one insert; the same `token` again changes nothing.
 
-        Spans that name no project get `project`. An insert that fails may have written some of its rows.
+        Spans that name no project get `project`. With `dialects` their attributes are mapped to our names. An insert
+        that fails may have written some of its rows.
         """
-        digests = b"".join(digest_batch(batch) for batch in batches)
-        body = b"".join((*batches, _field(OWN_FIELDS[0], project.encode()), _field(OWN_FIELDS[1], digests)))
+        table = "spanwell.otlp_dialects_in" if dialects else "spanwell.otlp_in"
+        body = b"".join((*batches, _field(OWN_FIELD, project.encode())))
+        settings = {**OTLP_SETTINGS, "insert_deduplication_token": token}
         with told_apart():
-            self._writer.raw_insert(
-                "spanwell.otlp_in",
-                insert_block=body,
-                fmt="ProtobufSingle",
-                settings={**OTLP_SETTINGS, "insert_deduplication_token": token},
-            )
+            if self._sender is None:
+                self._writer.raw_insert(table, insert_block=body, fmt="ProtobufSingle", settings=settings)
+            else:
+                _send(self._sender, table, body, {**WRITE_SETTINGS, **settings})
 
     def erase_otlp(self, batches: Sequence[bytes]) -> None:
         """Take out what an insert of `batches` that did not come to its end has left.
@@ -120,6 +127,8 @@ class Store:
 
     def close(self) -> None:
         """Close every client; the caller has stopped asking."""
+        if self._sender is not None:
+            self._sender.close()
         self._writer.close()
         while not self._idle.empty():
             self._idle.get_nowait().close()
@@ -169,10 +178,27 @@ def _field(tag: bytes, value: bytes) -> bytes:
     return tag + bytes((*digits, length)) + value
 
 
-def _may_pass(error: DatabaseError) -> bool:
-    if error.code == MEMORY_LIMIT_EXCEEDED:
-        return "(total)" in str(error)  # other questions have taken the engine's memory
-    return error.code is None or error.code in TRANSIENT_CODES
+def _connect(path: Path) -> Any:
+    return chdb.connect(str(path))  # type: ignore[no-untyped-call]
+
+
+def _send(connection: Any, table: str, body: bytes, settings: Mapping[str, Any]) -> None:
+    assignments = ", ".join(f"{name} = {_quote(value)}" for name, value in settings.items())
+    with connection.send_insert(f"INSERT INTO {table} SETTINGS {assignments}", "ProtobufSingle") as insert:
+        insert.append(body)
+        insert.finish()
+
+
+def _quote(value: str | int) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _may_pass(code: int | None, message: str) -> bool:
+    if code == MEMORY_LIMIT_EXCEEDED:
+        return "(total)" in message  # other questions have taken the engine's memory
+    return code is None or code in TRANSIENT_CODES
 
 
 @contextmanager
@@ -181,6 +207,11 @@ def told_apart() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise (StoreError if _may_pass(error) else QueryError)(str(error)) from error
+        raise (StoreError if _may_pass(error.code, str(error)) else QueryError)(str(error)) from error
     except ClickHouseError as error:
         raise StoreError(str(error)) from error
+    except (chdb.ChdbError, RuntimeError) as error:  # what the engine's own interface raises
+        code = CODE.match(str(error))
+        raise (StoreError if _may_pass(int(code[1]) if code else None, str(error)) else QueryError)(
+            str(error)
+        ) from error

@@ -1,13 +1,13 @@
 """Brings the schema up to date: numbered .sql files, each applied once and recorded in spanwell.migrations."""
 
 import hashlib
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from spanwell.errors import StoreError
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.statements import split_statements
 
 DIRECTORY: Final = Path(str(resources.files("spanwell_collector.store"))) / "migrations"
 CREATE_DATABASE: Final = "CREATE DATABASE IF NOT EXISTS spanwell ENGINE = Atomic"
@@ -44,8 +44,7 @@ class Migration(NamedTuple):
 
     def statements(self) -> list[str]:
         """The file's statements, without its comment lines."""
-        lines = [line for line in self.sql.splitlines() if not line.startswith("--")]
-        return [text for part in re.split(r";\s*$", "\n".join(lines), flags=re.MULTILINE) if (text := part.strip())]
+        return split_statements(self.sql)
 
 
 def load_migrations(directory: Path = DIRECTORY) -> list[Migration]:
