@@ -96,14 +96,6 @@ BATCH_DROPPED: Final = "spanwell.batch.dropped"  # spans this producer has dropp
 HEADER_APP: Final = "x-spanwell-app"
 HEADER_USER: Final = "x-spanwell-user"
 HEADER_SESSION: Final = "x-spanwell-session"
-HEADER_USAGE_BASIS: Final = "spanwell.usage.basis"  # how the emitter counted: "" = cached tokens are part of the input
-CACHE_WRITE_1H_TOKENS: Final = "spanwell.usage.cache_write_1h.input_tokens"  # part of the cache-write tokens
-SERVICE_TIER: Final = "spanwell.service_tier"  # batch | priority | flex; "" is the standard one
-REPORTED_COST_USD: Final = "spanwell.reported_cost_usd"  # what a foreign emitter says it cost
-RELEASE: Final = "spanwell.release"
-TAGS: Final = "spanwell.tags"  # JSON list of texts
-DIALECT: Final = "spanwell.dialect"  # set by the collector: whose attribute names a span came with
-DUPLICATE_OF: Final = "spanwell.duplicate_of"  # set by the collector: the span that counts for this call
-PURPOSE: Final = "x-spanwell-purpose"
+HEADER_PURPOSE: Final = "x-spanwell-purpose"
 HEADER_CACHE: Final = "x-spanwell-cache"  # "no-store" skips the cache for one request
 HEADER_REQUEST_ID: Final = "x-request-id"
