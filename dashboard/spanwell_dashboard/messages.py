@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
+from spanwell.messages import to_messages
 from spanwell_dashboard.untrusted import fold_blobs, plain
 
 Role = Literal["system", "user", "assistant", "tool", "other"]
@@ -34,8 +35,8 @@ def blocks(text: str) -> list[Block]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return [Block("other", "text", _shown(text))]
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "role" in item for item in value):
-        return [block for message in value for block in _message(message)]
+    if value and (messages := to_messages(value)):
+        return [block for message in messages for block in _message(message)]
     if isinstance(value, str):
         return [Block("other", "text", _shown(value))]
     return [Block("other", "value", _pretty(value), is_json=True)]
@@ -46,45 +47,29 @@ def _message(message: Mapping[str, Any]) -> Iterable[Block]:
     role = KNOWN_ROLES.get(title.lower(), "other")
     if name := message.get("name"):
         title = f"{title} · {plain(name, 40)}"
-    parts = [part for key in ("reasoning_content", "content", "parts") for part in _parts(message.get(key))]
-    calls = message.get("tool_calls") or []
-    if parts:
-        yield Block(role, title, _shown("\n".join(parts)))
-    elif not calls:
+    told = [_told(part) for part in message["parts"] if part["type"] != "tool_call"]
+    calls = [part for part in message["parts"] if part["type"] == "tool_call"]
+    if not told and not calls:
         yield Block(role, title, _pretty(message), is_json=True)
-    yield from map(_tool_call, calls if isinstance(calls, list) else [calls])
+    if told:
+        yield Block(role, title, _shown("\n".join(told)))
+    yield from map(_tool_call, calls)
 
 
-def _parts(content: Any) -> list[str]:
-    """Text of a message's content: a string, or a list of typed parts (OpenAI's or OpenTelemetry's)."""
-    if content is None:
-        return []
-    if isinstance(content, str):
-        return [content]
-    if isinstance(content, list):
-        return [text for part in content for text in _parts(_part(part))]
-    return [_pretty(content)]
+def _told(part: Mapping[str, Any]) -> str:
+    """What a part says; one that is no text is shown whole."""
+    said = part.get("response" if part["type"] == "tool_call_response" else "content")
+    if isinstance(said, str):
+        return said
+    return _pretty(part if said is None else said)
 
 
-def _part(part: Any) -> Any:
-    if isinstance(part, dict):
-        for key in ("text", "content"):
-            if isinstance(part.get(key), str):
-                return part[key]
-        return _pretty(part)
-    return part
-
-
-def _tool_call(call: Any) -> Block:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return Block("tool", "tool call", _pretty(call), is_json=True)
-    arguments = function.get("arguments") or ""
-    try:
-        body, is_json = _pretty(json.loads(arguments)), True
-    except (ValueError, TypeError, RecursionError):
-        body, is_json = _shown(str(arguments)), False
-    return Block("tool", f"calls {plain(function.get('name'), 60)}", body, is_json)
+def _tool_call(part: Mapping[str, Any]) -> Block:
+    title = f"calls {plain(part['name'], 60)}"
+    arguments = part["arguments"]
+    if isinstance(arguments, str):
+        return Block("tool", title, _shown(arguments))
+    return Block("tool", title, _pretty(arguments), is_json=True)
 
 
 def _pretty(value: Any) -> str:

@@ -10,6 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spanwell import conventions as c
 from spanwell.masking import mask_secrets
+from spanwell.messages import to_message, to_messages
 from spanwell_proxy.call import Call
 
 logger = logging.getLogger(__name__)
@@ -123,15 +124,17 @@ def _facts(call: Call) -> dict[str, Value]:
 
 
 def _texts(call: Call) -> dict[str, Value]:
-    """What was said, as OpenAI's message lists in JSON."""
+    """What was said, as messages of parts in JSON."""
     texts: dict[str, Value] = {}
-    if call.request.get("messages"):
-        texts[c.INPUT_MESSAGES] = _to_text(call.request["messages"], len(call.body))
+    if asked := to_messages(call.request.get("messages")):
+        texts[c.INPUT_MESSAGES] = _to_text(asked, len(call.body))
     if call.reader and call.reader.choices:
-        messages = [choice.message() for _, choice in sorted(call.reader.choices.items())]
-        texts[c.OUTPUT_MESSAGES] = _to_text(messages, LONGEST_TEXT + 1)
+        choices = [choice for _, choice in sorted(call.reader.choices.items())]
+        said = [_said(choice.message(), choice.finish_reason) for choice in choices]
+        texts[c.OUTPUT_MESSAGES] = _to_text(said, LONGEST_TEXT + 1)
     elif call.completion:
-        texts[c.OUTPUT_MESSAGES] = _to_text([_said(choice) for choice in call.completion["choices"]], len(call.answer))
+        said = [_said(choice["message"], choice.get("finish_reason")) for choice in call.completion["choices"]]
+        texts[c.OUTPUT_MESSAGES] = _to_text(said, len(call.answer))
     return texts
 
 
@@ -156,8 +159,8 @@ def _shorten(value: Any, most: int) -> Any:
     return value
 
 
-def _said(choice: Mapping[str, Any]) -> Any:
-    return {key: value for key, value in choice["message"].items() if value is not None or key == "content"}
+def _said(message: Mapping[str, Any], finish_reason: Any) -> Any:
+    return to_message({**message, "finish_reason": finish_reason})
 
 
 def _finish_reasons(call: Call) -> list[str]:

@@ -116,7 +116,7 @@ def topics_of(calls: list[Span], *, recent: bool) -> Counter[bool]:
 
 def _question(call: Span) -> str:
     messages = orjson.loads(str(call.attributes[c.INPUT_MESSAGES]))
-    return str(messages[1]["content"]).replace("?", " ").replace(".", " ")
+    return str(messages[1]["parts"][0]["content"]).replace("?", " ").replace(".", " ")
 
 
 def test_the_new_topic_takes_its_share_of_sessions_and_none_before(calls: list[Span]) -> None:

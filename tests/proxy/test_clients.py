@@ -9,7 +9,12 @@ from tests.proxy.backend import SECRET, USAGE, WORDS, Backend
 from tests.proxy.gateway import ASK, COST_USD, MASTER_KEY, Proxy
 from tests.proxy.sink import Sink
 
-MESSAGES = [{"role": "user", "content": "Do foxes sleep?"}]
+QUESTION = {"role": "user", "parts": [{"type": "text", "content": "Do foxes sleep?"}]}
+ANSWER = {
+    "role": "assistant",
+    "parts": [{"type": "text", "content": "".join(WORDS)}],
+    "finish_reason": "stop",
+}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
 
@@ -40,8 +45,8 @@ async def test_a_unary_call_is_answered_and_becomes_one_span(proxy: Proxy, sink:
         c.COST_USD: COST_USD,
         c.ATTEMPTS: 1,
         c.DEPLOYMENT: "fox-0",
-        c.INPUT_MESSAGES: json.dumps(MESSAGES, separators=(",", ":")),
-        c.OUTPUT_MESSAGES: json.dumps([{"role": "assistant", "content": "".join(WORDS)}], separators=(",", ":")),
+        c.INPUT_MESSAGES: json.dumps([QUESTION], separators=(",", ":")),
+        c.OUTPUT_MESSAGES: json.dumps([ANSWER], separators=(",", ":")),
     }.items() <= span.attributes.items()
 
 
@@ -61,7 +66,7 @@ async def test_the_synchronous_client_streams(proxy: Proxy, sink: Sink) -> None:
     assert (span.attributes[c.STREAM], span.attributes[c.STREAM_END]) == (True, "done")
     assert 0 < span.attributes[c.TIME_TO_FIRST_CHUNK_S] <= span.duration_s
     assert tuple(span.attributes[key] for key in (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.COST_USD)) == (42, 20, COST_USD)
-    assert [{"role": "assistant", "content": "".join(WORDS)}] == json.loads(span.attributes[c.OUTPUT_MESSAGES])
+    assert [ANSWER] == json.loads(span.attributes[c.OUTPUT_MESSAGES])
 
 
 @pytest.mark.parametrize("mood", ["well", "usage at finish", "usage everywhere", "usage with choice"])
@@ -113,7 +118,8 @@ async def test_tool_calls_arrive_whole(proxy: Proxy, sink: Sink, stream: bool) -
     (span,) = await sink.wait(1)
     assert reply.status_code == 200
     (message,) = json.loads(span.attributes[c.OUTPUT_MESSAGES])
-    assert message["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city":"Rome"}'}
+    (part,) = message["parts"]
+    assert (part["type"], part["name"], part["arguments"]) == ("tool_call", "weather", {"city": "Rome"})
     assert span.attributes[c.FINISH_REASONS] == ["tool_calls"]
 
 

@@ -1,7 +1,10 @@
-"""Reads OpenAI-style message lists as the spans carry them: JSON text, written by anyone. Never raises."""
+"""Reads messages as the store keeps them: JSON text of `{role, parts}`, or whatever somebody sent. Never raises."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
+
+from spanwell.messages import to_messages
 
 
 def last_user_text(messages: str) -> str:
@@ -9,7 +12,7 @@ def last_user_text(messages: str) -> str:
     parsed = _parse(messages)
     if parsed is None:
         return well_formed(messages).strip()
-    texts = [_text(message) for message in parsed if message.get("role") == "user"]
+    texts = [_text(message) for message in parsed if message["role"] == "user"]
     return well_formed(texts[-1]).strip() if texts else ""
 
 
@@ -18,7 +21,7 @@ def readable(messages: str) -> str:
     parsed = _parse(messages)
     if parsed is None:
         return well_formed(messages)
-    blocks = [f"{message.get('role', 'unknown')}: {_text(message)}{_tool_calls(message)}" for message in parsed]
+    blocks = [f"{message['role']}: {_text(message)}{_tool_calls(message)}" for message in parsed]
     return well_formed("\n\n".join(blocks))
 
 
@@ -29,24 +32,26 @@ def well_formed(text: str) -> str:
 
 def _parse(messages: str) -> list[dict[str, Any]] | None:
     try:
-        parsed = json.loads(messages)
+        return to_messages(json.loads(messages))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(parsed, list) or not all(isinstance(message, dict) for message in parsed):
-        return None
-    return parsed
 
 
 def _text(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "\n".join(part for part in parts if isinstance(part, str))
+    return "\n".join(_texts(message["parts"]))
+
+
+def _texts(parts: list[Any]) -> Iterator[str]:
+    for part in parts:
+        if part["type"] == "tool_call_response":
+            response = part["response"]
+            yield response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
+        elif part["type"] != "tool_call" and isinstance(part.get("content"), str):
+            yield part["content"]
 
 
 def _tool_calls(message: dict[str, Any]) -> str:
-    calls = message.get("tool_calls")
+    calls = [
+        {key: part[key] for key in ("name", "arguments")} for part in message["parts"] if part["type"] == "tool_call"
+    ]
     return f"\ntool calls: {json.dumps(calls, ensure_ascii=False)}" if calls else ""

@@ -15,6 +15,7 @@ from spanwell.demo.otlp import CLIENT, ERROR, OK, UNSET, Span, Value
 from spanwell.demo.profiles import ModelProfile, price_of
 from spanwell.demo.sessions import Message, Session
 from spanwell.demo.tools import rerank, retrieve
+from spanwell.messages import to_message
 from spanwell.pricing import Usage, cost_usd
 
 AGENT = "docs-agent"
@@ -180,8 +181,8 @@ def _money(call: PastCall) -> dict[str, Value]:
 
 
 def _texts(call: PastCall) -> dict[str, Value]:
-    texts: dict[str, Value] = {c.INPUT_MESSAGES: _json(call.messages)}
-    return texts | ({c.OUTPUT_MESSAGES: _json([answer_message(call.draft)])} if call.draft else {})
+    texts: dict[str, Value] = {c.INPUT_MESSAGES: _json([to_message(message) for message in call.messages])}
+    return texts | ({c.OUTPUT_MESSAGES: _json([to_message(answer_message(call.draft))])} if call.draft else {})
 
 
 def _json(value: Any) -> str:

@@ -45,7 +45,8 @@ def test_a_lone_surrogate_becomes_something_that_can_be_sent() -> None:
 def test_a_conversation_reads_as_blocks_with_tool_calls() -> None:
     messages = [
         {"role": "user", "content": "weather?"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "look"}}]},
     ]
 
-    assert readable(json.dumps(messages)) == 'user: weather?\n\nassistant: \ntool calls: [{"id": "1"}]'
+    calls = '[{"name": "look", "arguments": null}]'
+    assert readable(json.dumps(messages)) == f"user: weather?\n\nassistant: \ntool calls: {calls}"
