@@ -66,7 +66,7 @@ async def test_the_synchronous_client_streams(proxy: Proxy, sink: Sink) -> None:
     assert (span.attributes[c.STREAM], span.attributes[c.STREAM_END]) == (True, "done")
     assert 0 < span.attributes[c.TIME_TO_FIRST_CHUNK_S] <= span.duration_s
     assert tuple(span.attributes[key] for key in (c.INPUT_TOKENS, c.OUTPUT_TOKENS, c.COST_USD)) == (42, 20, COST_USD)
-    assert [ANSWER] == json.loads(span.attributes[c.OUTPUT_MESSAGES])
+    assert json.loads(span.attributes[c.OUTPUT_MESSAGES]) == [ANSWER]
 
 
 @pytest.mark.parametrize("mood", ["well", "usage at finish", "usage everywhere", "usage with choice"])
