@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import answers
+import body
 from answers import JSON, Call
 
 
@@ -18,28 +19,28 @@ class Backend(BaseHTTPRequestHandler):
     numbers: ClassVar[Iterable[int]]
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = json.loads(body.read(self))
         if self.path.endswith("/embeddings"):
-            call = self.logged(answers.openai_embeddings(body))
-            self.send_json(200, answers.embeddings_body(call, len(body["input"])))
+            call = self.logged(answers.openai_embeddings(asked))
+            self.send_json(200, answers.embeddings_body(call, len(asked["input"])))
         elif self.path.endswith("/chat/completions"):
-            self.answer_openai(body)
+            self.answer_openai(asked)
         else:
-            self.answer_anthropic(body)
+            self.answer_anthropic(asked)
 
-    def answer_openai(self, body: JSON) -> None:
-        call = self.logged(answers.openai_chat(body, self.response_number()))
+    def answer_openai(self, asked: JSON) -> None:
+        call = self.logged(answers.openai_chat(asked, self.response_number()))
         if call.status == "error":
             self.send_json(500, answers.ERROR_BODIES["openai"])
         elif call.stream:
-            asked = bool(body.get("stream_options", {}).get("include_usage"))
-            lines = [f"data: {json.dumps(event)}\n\n" for event in answers.openai_events(call, asked)]
+            with_usage = bool(asked.get("stream_options", {}).get("include_usage"))
+            lines = [f"data: {json.dumps(event)}\n\n" for event in answers.openai_events(call, with_usage)]
             self.send_stream([*lines, "data: [DONE]\n\n"])
         else:
             self.send_json(200, answers.openai_body(call))
 
-    def answer_anthropic(self, body: JSON) -> None:
-        call = self.logged(answers.anthropic_chat(body, self.response_number()))
+    def answer_anthropic(self, asked: JSON) -> None:
+        call = self.logged(answers.anthropic_chat(asked, self.response_number()))
         if call.status == "error":
             self.send_json(500, answers.ERROR_BODIES["anthropic"])
         elif call.stream:
@@ -57,8 +58,8 @@ class Backend(BaseHTTPRequestHandler):
             log.write(json.dumps(call.as_json()) + "\n")
         return call
 
-    def send_json(self, status: int, body: JSON) -> None:
-        payload = json.dumps(body).encode()
+    def send_json(self, status: int, answer: JSON) -> None:
+        payload = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(payload)))

@@ -5,7 +5,8 @@ With MLFLOW_ENABLE_OTEL_GENAI_SEMCONV=true it converts to the gen_ai conventions
 
 import os
 
-os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces"
+# With the endpoint of every signal set, mlflow-tracing also wants metrics and fails at the end of each span.
+os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = os.environ.pop("OTEL_EXPORTER_OTLP_ENDPOINT") + "/v1/traces"
 
 import mlflow
 import openai

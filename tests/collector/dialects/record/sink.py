@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import ClassVar
 
+import body
+
 
 class Sink(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -17,13 +19,13 @@ class Sink(BaseHTTPRequestHandler):
     writing: ClassVar[Lock]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        sent = body.read(self)
         if self.headers["content-encoding"] == "gzip":
-            body = gzip.decompress(body)
+            sent = gzip.decompress(sent)
         *_, signal = self.path.split("/")
         if signal in ("traces", "logs", "metrics") and self.headers["content-type"] == "application/x-protobuf":
             with self.writing, (self.folder / f"{self.fixture}.{signal}.pb").open("ab") as recording:
-                recording.write(body)
+                recording.write(sent)
         self.send_response(200)
         self.send_header("content-type", "application/x-protobuf")
         self.send_header("content-length", "0")
