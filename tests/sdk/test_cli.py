@@ -14,7 +14,7 @@ import pytest
 
 from spanwell.cli.doctor import check_data, check_keys, check_package, check_python, examine, group_backends
 from spanwell.cli.keys import read_budget, table
-from spanwell.cli.main import build_parser, main
+from spanwell.cli.main import NOUNS, build_parser, main
 from spanwell.config import Config
 from spanwell.health import free_port, get_status, is_port_free
 from spanwell.settings import Settings
@@ -231,3 +231,19 @@ async def test_health_is_a_status_or_nothing(gateway: Gateway) -> None:
     assert await get_status(f"http://127.0.0.1:{free_port('127.0.0.1')}/") is None
     assert await get_status(f"https://127.0.0.1:{gateway.port}/") is None
     assert not is_port_free("127.0.0.1", gateway.port)
+
+
+def test_the_collectors_commands_are_listed() -> None:
+    page = build_parser().format_help()
+
+    assert all(noun in page for noun in NOUNS)
+
+
+def test_a_collectors_command_without_the_collector_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[main.__module__], "find_spec", {"spanwell_collector": True}.get)
+
+    assert main(["tokens", "list"]) == 2
+
+    assert capsys.readouterr().err == "error: spanwell tokens needs the collector: pip install 'spanwell[collector]'\n"

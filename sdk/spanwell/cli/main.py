@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,21 @@ MODULES = {
     "collector": ("spanwell_collector", "Run the collector alone: OTLP in, the store, the query API, the SQL door."),
     "worker": ("spanwell_collector.worker", "Run the worker alone: judges, drift checks, alerts."),
     "dashboard": ("spanwell_dashboard", "Run the dashboard alone."),
+}
+
+# An operator's commands: what follows the noun is for the collector's own parser, which has a --help too.
+NOUNS = {
+    "spool": "List, replay and drop what the collector could not store.",
+    "mapping": "Show how a payload maps to columns, and what could not be mapped.",
+    "prices": "Show the price table, and which models have no price.",
+    "reprice": "Price history again; both figures stay.",
+    "reconcile": "Compare a provider's usage export with what is stored.",
+    "migrate": "Bring the store up to date, or copy it to a ClickHouse server.",
+    "backup": "Copy the store, while the collector runs.",
+    "restore": "Make a data directory from a backup.",
+    "retention": "Show and apply how long each kind of data is kept.",
+    "tokens": "Make, list, rotate, block and delete ingest keys and API tokens.",
+    "users": "Forget a user: delete everything stored about one.",
 }
 
 ENVIRONMENT = """\
@@ -42,8 +58,11 @@ Each line says ok, warn or fail, and what to do. Exits with 1 if a line says fai
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code."""
-    options = build_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if words and words[0] in NOUNS:
+            _run_noun(words)
+        options = build_parser().parse_args(words)
         settings = _settings(options)
         return int(options.run(options, settings))
     except SpanwellError as error:
@@ -68,6 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
         process.set_defaults(run=_run_module)
     _add(commands, "doctor", "Check the installation and say what to do.", DOCTOR).set_defaults(run=_doctor)
     add_keys_parser(commands)
+    for name, text in NOUNS.items():
+        commands.add_parser(name, help=text)
     commands.add_parser("version", help="Print the version.").set_defaults(run=_version)
     return parser
 
@@ -78,9 +99,13 @@ def _add(
     parser = commands.add_parser(
         name, help=text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    _add_places(parser)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the spanwell.yaml to read (SPANWELL_CONFIG)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where everything is stored (SPANWELL_DATA)")
-    return parser
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -102,6 +127,17 @@ def _run_module(options: argparse.Namespace, settings: Settings) -> NoReturn:
     module, _ = MODULES[options.command]
     command = [sys.executable, "-m", module, *(["--check"] if options.check else [])]
     os.execve(sys.executable, command, child_environ(settings, dict(os.environ)))  # noqa: S606
+
+
+def _run_noun(words: list[str]) -> NoReturn:
+    """Become the collector's command. --config and --data may stand anywhere, as with the other subcommands."""
+    if find_spec("spanwell_collector") is None or find_spec("chdb") is None:
+        raise ConfigError(f"spanwell {words[0]} needs the collector: pip install 'spanwell[collector]'")
+    places = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_places(places)
+    options, others = places.parse_known_args(words)
+    command = [sys.executable, "-m", "spanwell_collector.admin", *others]
+    os.execve(sys.executable, command, child_environ(_settings(options), dict(os.environ)))  # noqa: S606
 
 
 def _version(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
