@@ -3,14 +3,15 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
+PHOENIX := .venv-phoenix/.installed
 VLLM := .vllm/venv/.installed
 VLLM_URL ?= http://127.0.0.1:8001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench vllm test-vllm lock clean test-tools
+.PHONY: help setup up test check bench bench-ingest bench-queries test-crash test-exporters vllm test-vllm lock clean test-tools
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## create .venv from requirements.lock
 
@@ -18,7 +19,7 @@ up: setup  ## start everything; with no configuration, in demo mode
 	@$(BIN)/spanwell up
 
 test: setup test-tools  ## run the tests, installing chromium and redis-server if they are missing
-	$(BIN)/pytest -m "not vllm"
+	$(BIN)/pytest -m "not vllm and not npm"
 
 check: setup  ## check format, lint, types and the import contracts
 	$(BIN)/ruff format --check .
@@ -28,6 +29,19 @@ check: setup  ## check format, lint, types and the import contracts
 
 bench: setup $(LITELLM)  ## measure the proxy beside a direct call and beside LiteLLM's proxy
 	@$(BIN)/python -m tests.bench --litellm .venv-litellm/bin/litellm
+
+bench-ingest: setup $(PHOENIX)  ## measure what comes in: beside decoding in Python, at a pace, beside Phoenix
+	@$(BIN)/python -m tests.bench.collector.ingest --phoenix .venv-phoenix/bin/python
+
+bench-queries: setup  ## measure what is asked: ten million spans and a million texts; needs 10 GB in /tmp
+	@$(BIN)/python -m tests.bench.queries
+
+test-crash: setup  ## kill, starve and cut off the collector for minutes; count every acknowledged span
+	$(BIN)/python -m tests.crash
+
+test-exporters: setup  ## send with the stock OpenTelemetry exporters of Python and JavaScript; needs node and npm
+	@cd tests/exporters && npm install --silent --no-package-lock --no-fund --no-audit
+	$(BIN)/pytest tests/exporters
 
 vllm: $(VLLM)  ## build .vllm/ and start a real vLLM server with a tiny model on 127.0.0.1:8001
 	@deploy/vllm/serve.sh
@@ -43,7 +57,7 @@ lock:  ## pin the dependencies of pyproject.toml, with hashes, into requirements
 	rm -rf .venv-lock
 
 clean:  ## remove the environments and caches; data in .spanwell/ stays
-	rm -rf .venv .venv-litellm .venv-lock .vllm dist
+	rm -rf .venv .venv-litellm .venv-phoenix .venv-lock .vllm dist tests/exporters/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -58,6 +72,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(LITELLM):
 	$(PYTHON) -m venv --clear .venv-litellm
 	.venv-litellm/bin/pip install --quiet 'litellm[proxy]==1.106.2'
+	@touch $@
+
+$(PHOENIX):
+	$(PYTHON) -m venv --clear .venv-phoenix
+	.venv-phoenix/bin/pip install --quiet 'arize-phoenix==20.26.1'
 	@touch $@
 
 $(VLLM): deploy/vllm/requirements.txt
