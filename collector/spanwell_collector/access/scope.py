@@ -1,0 +1,80 @@
+"""Keeps a token of one project within it, whichever question it asks.
+
+Each question takes its project as a parameter, so what holds here need not be remembered there: a question that takes
+none is not for such a token.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from spanwell_collector.access.rights import WRITE_PATHS, Identity, Refusal, allow
+
+IDENTITY: Final = "spanwell.identity"  # where a request carries who sent it
+SHARED: Final = frozenset({"/api/v1/catalog"})  # tells nothing of any project
+OWN_CHECKS: Final = "/api/v1/tokens"  # its routes look at the token's project themselves
+
+
+def identity_of(scope: Scope) -> Identity:
+    found: Identity = scope[IDENTITY]
+    return found
+
+
+def confine(scope: Scope, identity: Identity) -> Scope | Refusal:
+    """`scope` with who sent it, and with the one project that a scoped token can mean where it names none."""
+    known = {**scope, IDENTITY: identity}
+    if not identity.is_scoped:
+        return known
+    query = scope.get("query_string", b"")
+    named = [value for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if _is_project(key)]
+    for project in named:
+        refused = allow(identity, "read", project) if identity.role != "ingest" else None
+        if refused:
+            return refused
+    if not named:
+        own = f"project={quote(identity.project, safe='')}".encode()
+        known["query_string"] = query + b"&" + own if query else own
+    return known
+
+
+async def keep_within(request: Request) -> None:
+    """A dependency of every route: a scoped token's question names its project, or is none of its business."""
+    identity = identity_of(request.scope)
+    path = request.scope["path"]
+    if not identity.is_scoped or path in SHARED or path.startswith(OWN_CHECKS):
+        return
+    named = set(_body_projects(await request.json())) if path in WRITE_PATHS else set()
+    if path not in WRITE_PATHS and not _takes_project(request.scope.get("route")):
+        named = {"*"}
+    for project in named:
+        refused = allow(identity, "read", project)
+        if refused:
+            raise HTTPException(403, f"{refused.message}{'' if project else ': name the project'}")
+
+
+def _is_project(key: str) -> bool:
+    return key.rpartition(".")[2].startswith("project")
+
+
+def _body_projects(body: Any) -> Iterator[str]:
+    for item in body if isinstance(body, list) else [body]:
+        yield str(item.get("project", "")) if isinstance(item, dict) else ""
+
+
+def _takes_project(route: Any) -> bool:
+    if not isinstance(route, APIRoute):
+        return False
+    return any("project" in _names(field) for field in route.dependant.query_params)
+
+
+def _names(field: Any) -> set[str]:
+    kind = field.field_info.annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return set(kind.model_fields)
+    return {field.alias}
