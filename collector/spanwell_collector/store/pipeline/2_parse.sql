@@ -1,4 +1,4 @@
--- Rendered twice: {{source}} is a table of OTLP, {{attrs}} makes a span's map of attributes from `names` and `values`.
+-- Rendered twice: "source" is a table of OTLP, "attrs" makes a span's map of attributes from `names` and `values`.
 
 CREATE MATERIALIZED VIEW spanwell.{{source}}_to_otlp_spans TO spanwell.otlp_spans AS
 WITH
