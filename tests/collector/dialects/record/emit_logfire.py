@@ -6,7 +6,7 @@ import logfire
 import openai
 import scenario
 
-logfire.configure(send_to_logfire=False, console=False, metrics=False, inspect_arguments=False)
+logfire.configure(send_to_logfire=False, console=False, metrics=False, inspect_arguments=False, service_version="1.0")
 client = openai.OpenAI(base_url=os.environ["BACKEND_URL"] + "/v1", api_key="none", max_retries=0)
 logfire.instrument_openai(client)
 calls = scenario.OpenAICalls(client)

@@ -14,9 +14,7 @@ import scenario
 from mlflow.entities import SpanType
 
 mlflow.openai.autolog()
-calls = scenario.OpenAICalls(
-    openai.OpenAI(base_url=os.environ["BACKEND_URL"] + "/v1", api_key="none", max_retries=0)
-)
+calls = scenario.OpenAICalls(openai.OpenAI(base_url=os.environ["BACKEND_URL"] + "/v1", api_key="none", max_retries=0))
 get_weather = mlflow.trace(span_type=SpanType.TOOL)(scenario.get_weather)
 
 
@@ -27,9 +25,7 @@ def retrieve(query: str) -> list[dict[str, str]]:
 
 @mlflow.trace(name="assistant", span_type=SpanType.AGENT)
 def answer(question: str) -> str:
-    mlflow.update_current_trace(
-        metadata={"mlflow.trace.user": scenario.USER, "mlflow.trace.session": scenario.SESSION}
-    )
+    mlflow.update_current_trace(metadata={"mlflow.trace.user": scenario.USER, "mlflow.trace.session": scenario.SESSION})
     calls.embed()
     retrieve(question)
     text = calls.unary()

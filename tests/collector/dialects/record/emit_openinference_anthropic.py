@@ -1,4 +1,7 @@
-"""OpenInference's instrumentation of the Anthropic SDK; the SDK's own spans come too, mostly as its children."""
+"""OpenInference's instrumentation of the Anthropic SDK, whose own spans come too: its children.
+
+Of a stream opened by the helper they are siblings, and at top level, as the last call is, in two traces.
+"""
 
 import anthropic
 import scenario
@@ -25,3 +28,4 @@ def answer(question: str) -> str:
 
 with using_attributes(user_id=scenario.USER, session_id=scenario.SESSION):
     answer(scenario.QUESTION)
+    calls.streamed_by_helper()

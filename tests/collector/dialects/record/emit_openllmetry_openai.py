@@ -12,9 +12,7 @@ from traceloop.sdk.decorators import task, tool, workflow
 Traceloop.init(
     app_name="assistant", api_endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], api_key="none", disable_batch=True
 )
-calls = scenario.OpenAICalls(
-    openai.OpenAI(base_url=os.environ["BACKEND_URL"] + "/v1", api_key="none", max_retries=0)
-)
+calls = scenario.OpenAICalls(openai.OpenAI(base_url=os.environ["BACKEND_URL"] + "/v1", api_key="none", max_retries=0))
 get_weather = tool(name="get_weather")(scenario.get_weather)
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own opentelemetry-instrumentation-openai-v2 in the latest conventions, with content on span and event.
+"""OpenTelemetry's own opentelemetry-instrumentation-openai-v2, latest conventions, content on span and event.
 
 Workflow, retrieval and tool spans come from opentelemetry-util-genai. Ids sit on the workflow's span alone.
 """

@@ -3,11 +3,15 @@ import { OpenTelemetry } from "@ai-sdk/otel";
 import { createOpenAI } from "@ai-sdk/openai";
 import { trace } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 import { embedMany, generateText, registerTelemetry, streamText, tool } from "ai";
 import { z } from "zod";
 
-const provider = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] });
+const provider = new NodeTracerProvider({
+  resource: resourceFromAttributes({ "service.name": "assistant", "deployment.environment.name": "test" }),
+  spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
+});
 provider.register();
 registerTelemetry(new OpenTelemetry({ runtimeContext: true, embedding: true }));
 

@@ -31,7 +31,9 @@ def lines_of(attributes: dict[str, Any], indent: str) -> list[str]:
 def span_lines(span: Any) -> list[str]:
     ids = f"{span.trace_id.hex()[:6]}/{span.span_id.hex()[:6]}<{span.parent_span_id.hex()[:6]}"
     ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
-    lines = [f"  SPAN {span.name!r} {ids} kind={span.kind} {ms:.1f}ms status={span.status.code} {span.status.message!r}"]
+    lines = [
+        f"  SPAN {span.name!r} {ids} kind={span.kind} {ms:.1f}ms status={span.status.code} {span.status.message!r}"
+    ]
     lines += lines_of(attributes_of(span.attributes), "      ")
     for event in span.events:
         lines += [f"      EVENT {event.name}", *lines_of(attributes_of(event.attributes), "          ")]
