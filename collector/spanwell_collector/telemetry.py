@@ -15,3 +15,4 @@ SPOOL_BYTES: Final = Gauge(
     "spanwell_spool_bytes", "Bytes on disk that the engine does not hold yet.", registry=REGISTRY
 )
 INSERT_SECONDS: Final = Histogram("spanwell_insert_seconds", "Time to insert one segment.", registry=REGISTRY)
+CUT: Final = Counter("spanwell_cut", "What of spans went beyond a bound and was not kept.", ["kind"], registry=REGISTRY)
