@@ -66,7 +66,7 @@ ROOT = "the application's root span, a parent"
 
 WHERE: dict[str, dict[str, dict[str, str]]] = {
     "openinference_openai": {
-        "*": {"request_model": "`model` in the JSON of input.value and llm.invocation_parameters"},
+        "*": {"request_model": "`model` in the JSON of input.value and of invocation_parameters"},
         "unary": {"response_id": IN_OUTPUT},
         "streamed": {
             "response_id": IN_OUTPUT,
@@ -214,7 +214,7 @@ NOTES: dict[str, list[str]] = {
     "anthropic_sdk": ["Full usage, no content. The tool call shows only as anthropic.message.stop_reason tool_use."],
     "vllm": [
         "llm_request spans of a real server, children of the caller's span, with the old usage names and no model.",
-        "The model's weights are random: texts mean nothing. vllm.prometheus.txt is its metrics page after these calls.",
+        "The model's weights are random, its texts nothing. vllm.prometheus.txt is its metrics page after these calls.",
         "The call labelled `several` asked for n=2: two spans with one request id, each with all prompt tokens.",
         "Spans of the server's own start come too. When the caller is traced, its own span already counts these calls.",
     ],
