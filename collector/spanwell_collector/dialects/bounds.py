@@ -1,0 +1,142 @@
+"""How much of a span is kept: what a hostile or careless sender sends beyond that is cut, and counted."""
+
+import re
+from typing import Any, Final
+
+from spanwell import conventions as c
+from spanwell_collector import telemetry
+from spanwell_collector.dialects.jsontext import to_json, to_text, undo_json
+from spanwell_collector.dialects.values import Attributes, read_attributes, write_attributes
+
+MOST_ATTRIBUTES: Final = 256  # OpenTelemetry's SDKs stop at 128
+MOST_EVENTS: Final = 128  # what the SDKs stop at; a streamed answer's chunks are no events that are kept
+MOST_EVENT_ATTRIBUTES: Final = 32
+LONGEST_KEY: Final = 256  # characters: a key is stored again with every span
+LONGEST_NAME: Final = 1024  # characters
+LONGEST_VALUE: Final = 64 << 10  # characters: a stack trace, a tool's definition
+LONGEST_MESSAGES: Final = 1 << 20  # characters of JSON: a context window of 200,000 tokens, and what counts as a text
+LONGEST_RESOURCE_VALUE: Final = 4 << 10  # characters: a resource is stored with each of its spans
+SMALL_SPAN: Final = LONGEST_KEY  # bytes: in less than this nothing can be out of bounds
+TEXTS: Final = frozenset({c.INPUT_MESSAGES, c.OUTPUT_MESSAGES, c.INPUT, c.OUTPUT})
+FIRST: Final = ("gen_ai.", "spanwell.")  # kept when there are too many
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+MOST_ENDS: Final = 64  # messages that are kept at each end of too many
+TEXT_STEPS: Final = (
+    64 << 10,
+    16 << 10,
+    4 << 10,
+    1 << 10,
+    128,
+)  # characters a text of messages may have, until they fit
+
+
+def is_in_bounds(span: Any) -> bool:
+    """Cheap and sure: whether nothing of a span can be out of bounds. It may be wrong towards no."""
+    return (
+        len(span.attributes) <= MOST_ATTRIBUTES and len(span.events) <= MOST_EVENTS and span.ByteSize() <= LONGEST_VALUE
+    )
+
+
+def bound_attributes(attributes: Attributes) -> Attributes:
+    """What is kept of a span's attributes, values of any kind; the same object where that is all."""
+    kept = _clean_keys(attributes)
+    if len(kept) > MOST_ATTRIBUTES:
+        telemetry.CUT.labels("attribute_count").inc(len(kept) - MOST_ATTRIBUTES)
+        names = sorted(kept, key=lambda name: not name.startswith(FIRST))[:MOST_ATTRIBUTES]
+        kept = {name: kept[name] for name in names}
+    long = [name for name, value in kept.items() if isinstance(value, str | bytes) and len(value) > LONGEST_VALUE]
+    if not long:
+        return kept
+    return kept | {name: _cut_messages(kept[name]) if name in TEXTS else cut_text(kept[name]) for name in long}
+
+
+def bound_span(span: Any) -> None:
+    """Bring everything but the attributes into bounds."""
+    if len(span.name) > LONGEST_NAME:
+        span.name = cut_text(span.name, LONGEST_NAME)
+    if len(span.status.message) > LONGEST_VALUE:
+        span.status.message = cut_text(span.status.message)
+    if (surplus := len(span.events) - MOST_EVENTS) > 0:
+        telemetry.CUT.labels("event_count").inc(surplus)
+        del span.events[MOST_EVENTS:]
+    for event in span.events:
+        if len(event.attributes) > MOST_EVENT_ATTRIBUTES:
+            telemetry.CUT.labels("attribute_count").inc(len(event.attributes) - MOST_EVENT_ATTRIBUTES)
+            del event.attributes[MOST_EVENT_ATTRIBUTES:]
+        if event.ByteSize() > SMALL_SPAN:
+            _bound_pairs(event.attributes, LONGEST_VALUE)
+        if len(event.name) > LONGEST_NAME:
+            event.name = cut_text(event.name, LONGEST_NAME)
+
+
+def bound_resource(resource: Any) -> None:
+    """Bring a resource's attributes into bounds."""
+    if (surplus := len(resource.attributes) - MOST_ATTRIBUTES) > 0:
+        telemetry.CUT.labels("attribute_count").inc(surplus)
+        del resource.attributes[MOST_ATTRIBUTES:]
+    if resource.ByteSize() > SMALL_SPAN:
+        _bound_pairs(resource.attributes, LONGEST_RESOURCE_VALUE)
+
+
+def cut_text(text: str | bytes, longest: int = LONGEST_VALUE) -> Any:
+    """The first characters of `text`, and how many went."""
+    if len(text) <= longest:
+        return text
+    telemetry.CUT.labels("value_length").inc()
+    if isinstance(text, bytes):
+        return text[:longest]
+    return f"{text[:longest]} [{len(text) - longest} characters cut]"
+
+
+def _bound_pairs(pairs: Any, longest: int) -> None:
+    before = read_attributes(pairs)
+    after = {
+        name: cut_text(to_text(value) if isinstance(value, list | dict) else value, longest)
+        if isinstance(value, str | bytes | list | dict)
+        else value
+        for name, value in _clean_keys(before).items()
+    }
+    write_attributes(pairs, before, after)
+
+
+def _clean_keys(attributes: Attributes) -> Attributes:
+    if all(0 < len(name) <= LONGEST_KEY and name.isprintable() for name in attributes):
+        return attributes
+    cleaned: Attributes = {}
+    for name, value in attributes.items():
+        clean = CONTROL.sub("", name)[:LONGEST_KEY]
+        if clean != name:
+            telemetry.CUT.labels("key").inc()
+        if clean:
+            cleaned.setdefault(clean, value)
+    return cleaned
+
+
+def _cut_messages(text: str) -> str:
+    """Messages whose longest texts are cut, so that they are still messages; the first and last where that is too much."""
+    if len(text) <= LONGEST_MESSAGES:
+        return text
+    telemetry.CUT.labels("messages_length").inc()
+    messages = undo_json(text)
+    if isinstance(messages, str):
+        return str(cut_text(text, LONGEST_MESSAGES))
+    for longest in TEXT_STEPS:
+        if len(shorter := to_json(_shorten(messages, longest))) <= LONGEST_MESSAGES:
+            return shorter
+    if isinstance(messages, list) and len(messages) > 2 * MOST_ENDS:
+        gone = len(messages) - 2 * MOST_ENDS
+        mark = {"role": "system", "parts": [{"type": "text", "content": f"[{gone} messages cut]"}]}
+        ends = [*messages[:MOST_ENDS], mark, *messages[-MOST_ENDS:]]
+        if len(shorter := to_json(_shorten(ends, TEXT_STEPS[-1]))) <= LONGEST_MESSAGES:
+            return shorter
+    return str(cut_text(text, LONGEST_MESSAGES))
+
+
+def _shorten(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= longest else f"{value[:longest]} [{len(value) - longest} characters cut]"
+    if isinstance(value, list):
+        return [_shorten(item, longest) for item in value]
+    if isinstance(value, dict):
+        return {key: _shorten(item, longest) for key, item in value.items()}
+    return value

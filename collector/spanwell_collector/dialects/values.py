@@ -1,0 +1,66 @@
+"""OTLP's attributes as Python's own values, and back: only what changed is written."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from spanwell_collector.dialects.jsontext import to_json
+
+Attributes = dict[str, Any]
+
+DEEPEST: Final = 32  # lists in lists: an honest message needs eight
+ABSENT: Final = object()
+
+
+def read_value(value: AnyValue, depth: int = 0) -> Any:
+    """Text, number, boolean, bytes, list, dictionary, or None where nothing is set."""
+    if text := value.string_value:
+        return text
+    kind = value.WhichOneof("value")
+    if kind is None or depth > DEEPEST:
+        return None
+    if kind == "array_value":
+        return [read_value(item, depth + 1) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: read_value(pair.value, depth + 1) for pair in value.kvlist_value.values}
+    return getattr(value, kind)
+
+
+def read_attributes(pairs: Iterable[KeyValue]) -> Attributes:
+    """By name. A name that comes twice, which the protocol forbids, has the value that came last."""
+    return {pair.key: pair.value.string_value or read_value(pair.value) for pair in pairs}
+
+
+def write_attributes(pairs: Any, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Make `pairs`, which read as `before`, read as `after`; a list or dictionary is written as JSON text."""
+    flat = {name: to_json(value) if isinstance(value, list | dict) else value for name, value in after.items()}
+    changed = {name: value for name, value in flat.items() if before.get(name, ABSENT) is not value}
+    if len(changed) + len(before) > len(flat) or len(pairs) != len(before):
+        _remove(pairs, {name for name in flat if name not in changed})
+    for name, value in changed.items():
+        _write_value(pairs.add(key=name).value, value)
+
+
+def _remove(pairs: Any, kept: set[str]) -> None:
+    """From the end, where it costs least. Of a name that comes twice the last one stays, as it was read."""
+    kept = set(kept)
+    for index in range(len(pairs) - 1, -1, -1):
+        name = pairs[index].key
+        if name in kept:
+            kept.discard(name)
+        else:
+            del pairs[index]
+
+
+def _write_value(target: AnyValue, value: Any) -> None:
+    if isinstance(value, str):
+        target.string_value = value.encode("utf-8", "replace").decode()
+    elif isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int):
+        target.int_value = value
+    elif isinstance(value, float):
+        target.double_value = value
+    elif isinstance(value, bytes):
+        target.bytes_value = value
