@@ -41,10 +41,9 @@ def start(module: str, settings: Settings, health_url: str, *, seconds: float = 
     """Run `python -m module` and return when `health_url` answers 200."""
     settings.data.mkdir(parents=True, exist_ok=True)
     log = settings.data / f"{module}.log"
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SPANWELL_")}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module], env=environ | settings.environ(), stdout=output, stderr=output
+            [sys.executable, "-m", module], env=clean_environ() | settings.environ(), stdout=output, stderr=output
         )
     service = Service(process, settings, log)
     deadline = time.monotonic() + seconds
@@ -68,13 +67,24 @@ def answers(url: str) -> bool:
 
 def start_collector(data: Path, environ: Mapping[str, str] | None = None) -> Service:
     """A collector on free ports that keeps its data in `data`; `environ` adds SPANWELL_* variables."""
-    settings = Settings.load(
+    settings = make_collector_settings(data, environ)
+    return start("spanwell_collector", settings, f"{settings.collector_url}/health")
+
+
+def make_collector_settings(data: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings with free ports, and a short flush."""
+    return Settings.load(
         {
             "SPANWELL_DATA": str(data),
             "SPANWELL_COLLECTOR_PORT": str(free_port()),
             "SPANWELL_SQL_PORT": str(free_port()),
+            "SPANWELL_GRPC_PORT": str(free_port()),
             "SPANWELL_FLUSH_MS": "50",
             **(environ or {}),
         }
     )
-    return start("spanwell_collector", settings, f"{settings.collector_url}/health")
+
+
+def clean_environ() -> dict[str, str]:
+    """This process's environment without what configures Spanwell."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SPANWELL_")}

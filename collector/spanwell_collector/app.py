@@ -13,39 +13,40 @@ from spanwell_collector import telemetry
 from spanwell_collector.access import OPEN_PATHS, is_allowed
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.routes import build_routes
-from spanwell_collector.journal import Journal
-from spanwell_collector.otlp import Intake, RefusedError, refuse
+from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.receivers.http import HttpReceiver, encoding_of
+from spanwell_collector.receivers.refusals import PERMISSION_DENIED, UNAUTHENTICATED, RefusedError, respond
+from spanwell_collector.receivers.signals import BY_PATH
 from spanwell_collector.store.client import Store
 
-TRACES_PATH: Final = "/v1/traces"
 HOW_TO_ENTER: Final = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
-PERMISSION_DENIED, UNAUTHENTICATED = 7, 16  # google.rpc.Code
 
 
 def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
     """One ASGI application for the collector's port."""
-    traces = Intake(journal)
+    receiver = HttpReceiver(journal)
     api = _build_api(settings, store, journal)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if path not in OPEN_PATHS and not is_allowed(Headers(scope=scope), "", settings.api_token):
-            await _forbid(path, settings.api_token)(scope, receive, send)
-        elif path == TRACES_PATH:
-            await traces(scope, receive, send)
+        headers = Headers(scope=scope)
+        if path not in OPEN_PATHS and not is_allowed(headers, "", settings.api_token):
+            await _forbid(path, headers, settings.api_token)(scope, receive, send)
+        elif path in BY_PATH:
+            await receiver(scope, receive, send)
         else:
             await api(scope, receive, send)
 
     return application
 
 
-def _forbid(path: str, token: str) -> Response:
+def _forbid(path: str, headers: Headers, token: str) -> Response:
     status, code, field = (401, UNAUTHENTICATED, "authorization") if token else (403, PERMISSION_DENIED, "host")
     message = HOW_TO_ENTER if token else "without SPANWELL_API_TOKEN only requests to a loopback name are answered"
-    if path == TRACES_PATH:
-        return refuse(RefusedError(status, code, message))
+    if path in BY_PATH:
+        return respond(RefusedError(code, message), encoding_of(headers))
     return answer_error(status, message, field=field)
 
 

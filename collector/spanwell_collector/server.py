@@ -26,12 +26,15 @@ from spanwell.settings import Settings
 from spanwell.spool import Spool
 from spanwell_collector.app import build_app
 from spanwell_collector.door import build_door
-from spanwell_collector.journal import Journal
+from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.ingest.prepare import NO_REFINER
+from spanwell_collector.ingest.sink import Sink
+from spanwell_collector.ingest.writer import Writer
 from spanwell_collector.queries.ledger import list_accepted
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
-from spanwell_collector.writer import Writer
+from spanwell_collector.store.pipeline.install import NATIVE, install_pipeline, render_pipeline
 
 logger = logging.getLogger("spanwell.collector")
 
@@ -65,6 +68,8 @@ def serve(settings: Settings) -> None:
         stack.callback(store.close)
         for name in migrate(store, load_migrations()):
             logger.info("applied migration %s", name)
+        if install_pipeline(store, render_pipeline(NATIVE)):
+            logger.info("made the views anew")
         apps = [build_app(settings, store, _start_intake(settings, store, stack))]
         if not settings.clickhouse_dsn:
             apps.append(_open_door(settings, store, stack))
@@ -76,14 +81,9 @@ def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack)
     spool = Spool(home / "spool", max_bytes=settings.spool_max_mb << 20)
     if spool.torn_bytes:
         logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
-    writer = Writer(
-        lambda batches, token: store.insert_otlp(batches, project=settings.project, token=token),
-        erase=store.erase_otlp,
-        left=spool.sealed(),
-        dead=home / "dead",
-        stored=lambda segment: journal.forget(segment),
-    )
-    journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put)
+    sink = Sink(store, NO_REFINER, project=settings.project)
+    writer = Writer(sink, left=spool.sealed(), stored=lambda segment, seconds: journal.forget(segment, seconds))
+    journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put, durability=settings.durability)
     for stop in (journal.close, writer.close, journal.seal):  # called last to first
         stack.callback(stop)
     journal.start(list_accepted(store))

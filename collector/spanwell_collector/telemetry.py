@@ -8,7 +8,18 @@ REGISTRY: Final = CollectorRegistry()
 
 BATCHES: Final = Counter("spanwell_batches", "OTLP requests, by how they ended.", ["outcome"], registry=REGISTRY)
 RESENT_BATCHES: Final = Counter("spanwell_resent_batches", "Batches that were accepted before.", registry=REGISTRY)
-SPANS_ACCEPTED: Final = Counter("spanwell_spans_accepted", "Spans answered with 200.", registry=REGISTRY)
+ITEMS_ACCEPTED: Final = Counter(
+    "spanwell_items_accepted",
+    "Spans, log records and metrics that were answered with success.",
+    ["signal"],
+    registry=REGISTRY,
+)
+ITEMS_REJECTED: Final = Counter(
+    "spanwell_items_rejected",
+    "Spans and log records that were taken out of their request.",
+    ["signal"],
+    registry=REGISTRY,
+)
 STORE_ERRORS: Final = Counter("spanwell_store_errors", "Inserts that have to be tried again.", registry=REGISTRY)
 DEAD_RECORDS: Final = Counter("spanwell_dead_records", "Batches the engine refused for good.", registry=REGISTRY)
 SPOOL_BYTES: Final = Gauge(

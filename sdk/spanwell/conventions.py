@@ -94,6 +94,7 @@ OUTPUT: Final = "spanwell.output"  # JSON text: its result
 BATCH_FIRST: Final = "spanwell.batch.first"  # number of the batch's first span, counted from 0 by its producer
 BATCH_SPANS: Final = "spanwell.batch.spans"
 BATCH_DROPPED: Final = "spanwell.batch.dropped"  # spans this producer has dropped since it started
+BATCH_REJECTED: Final = "spanwell.batch.rejected"  # set by the collector: spans of the batch it did not take
 
 # --- request headers the proxy understands -------------------------------------------------------------------------
 HEADER_APP: Final = "x-spanwell-app"

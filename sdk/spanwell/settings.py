@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from spanwell.errors import ConfigError
 from spanwell.loopback import is_loopback
 
 PREFIX = "SPANWELL_"
+
+Durability = Literal["strict", "interval"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class Settings:
     )
     proxy_port: int = field(default=4000, metadata={"help": "Port of the gateway: base_url is http://HOST:PORT/v1."})
     collector_port: int = field(default=4318, metadata={"help": "Port of OTLP/HTTP and of the query API."})
+    grpc_port: int = field(default=4317, metadata={"help": "Port of OTLP/gRPC."})
     sql_port: int = field(
         default=8123, metadata={"help": "Port of the read-only SQL door; ClickHouse clients connect here."}
     )
@@ -39,7 +42,15 @@ class Settings:
         default=512, metadata={"help": "Bound of each spool on disk; beyond it senders are told to wait."}
     )
     flush_ms: int = field(
-        default=400, metadata={"help": "Longest time a span waits in the collector before it is inserted."}
+        default=400,
+        metadata={"help": "How long a span waits for others before it is inserted; under load up to five times that."},
+    )
+    durability: Durability = field(
+        default="strict",
+        metadata={
+            "help": "When a batch is acknowledged: `strict` when it is synced to the disk, `interval` when it is "
+            "written, to be synced within a second."
+        },
     )
     proxy_workers: int = field(default=1, metadata={"help": "Gateway processes that share one port."})
     redis_url: str = field(
@@ -104,6 +115,8 @@ def _parse(variable: str, text: str, kind: Any) -> Any:
         if variable.endswith("_PORT") and not 0 < int(text) < 65536:
             raise ConfigError(f"{variable}={text}: write a port between 1 and 65535")
         return int(text)
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        raise ConfigError(f"{variable}={text!r}: write {' or '.join(get_args(kind))}")
     if kind in (Path, Path | None):
         return Path(text)
     return text

@@ -62,6 +62,7 @@ def spanwell(folder: Path, backend_url: str) -> Iterator[Target]:
         "SPANWELL_PROXY_PORT": str(proxy_port),
         "SPANWELL_COLLECTOR_PORT": str(collector_port),
         "SPANWELL_SQL_PORT": str(sql_port),
+        "SPANWELL_GRPC_PORT": str(free_port()),
     }
     collector = running([sys.executable, "-m", "spanwell_collector"], LOAD_CORE, folder / "collector.log", environ)
     proxy = running([sys.executable, "-m", "spanwell_proxy"], PROXY_CORE, folder / "proxy.log", environ)

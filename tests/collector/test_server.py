@@ -95,6 +95,6 @@ def test_the_numbers_are_served_for_prometheus(collector: Client) -> None:
 
     text = collector.http.get("/metrics").text
 
-    assert "spanwell_spans_accepted_total" in text
+    assert 'spanwell_items_accepted_total{signal="traces"}' in text
     assert 'spanwell_batches_total{outcome="200"}' in text
     assert "spanwell_spool_bytes" in text

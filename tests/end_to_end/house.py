@@ -68,6 +68,7 @@ def running_house(data: Path, *arguments: str) -> Iterator[House]:
         proxy_port=free_port(),
         collector_port=free_port(),
         sql_port=free_port(),
+        grpc_port=free_port(),
         dashboard_port=free_port(),
     )
     data.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def test_every_column_of_a_table_is_documented() -> None:
     page = (ROOT / "docs/reference/data-model.md").read_text(encoding="utf-8")
     migrations = ROOT / "collector/spanwell_collector/store/migrations"
     tables = re.findall(
-        r"CREATE TABLE spanwell\.(\w+)\s*\((.*?)\n\)\s*ENGINE = (?!Null)",
+        r"CREATE TABLE spanwell\.(\w+)\s*\(((?:(?!ENGINE).)*?)\n\)\s*ENGINE = (?!Null)",
         "\n".join(path.read_text(encoding="utf-8") for path in sorted(migrations.glob("*.sql"))),
         re.DOTALL,
     )

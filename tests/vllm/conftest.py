@@ -47,6 +47,7 @@ def house(vllm_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
         proxy_port=free_port(),
         collector_port=VLLM_SPANS_PORT if is_free(VLLM_SPANS_PORT) else free_port(),
         sql_port=free_port(),
+        grpc_port=free_port(),
     )
     with ExitStack() as stack:
         collector = stack.enter_context(running("spanwell_collector", settings, folder))

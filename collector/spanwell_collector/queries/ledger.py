@@ -26,11 +26,15 @@ GROUP BY service, instance
 ORDER BY service, instance
 """
 ACCEPTED: Final = """
-SELECT digest
-FROM spanwell.batches
-WHERE received > now() - INTERVAL 6 HOUR
-ORDER BY received DESC
-LIMIT 100000
+SELECT DISTINCT digest
+FROM
+(
+    SELECT digest
+    FROM spanwell.ledger
+    WHERE received > now() - INTERVAL 6 HOUR AND digest != 0
+    ORDER BY received DESC
+    LIMIT 100000
+)
 """
 
 

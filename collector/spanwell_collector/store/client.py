@@ -14,7 +14,6 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanwell.errors import QueryError, StoreError
 
@@ -37,6 +36,7 @@ READ_SETTINGS: Final = {
 }
 ERASE_KEYS: Final = 1000  # spans a statement: their ids travel in it
 HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
+OF_SPANS: Final = {"spans": HAS_KEY, "texts": f"{HAS_KEY} AND source = ''"}  # what one insert of OTLP fills
 WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
 CODE: Final = re.compile(r"Code: (\d+)")
 MEMORY_LIMIT_EXCEEDED: Final = 241
@@ -110,20 +110,23 @@ class Store:
             else:
                 _send(self._sender, table, body, {**WRITE_SETTINGS, **settings})
 
-    def erase_otlp(self, batches: Sequence[bytes]) -> None:
-        """Take out what an insert of `batches` that did not come to its end has left.
+    def erase_spans(self, keys: Sequence[str]) -> None:
+        """Take out what an insert that did not come to its end has left of spans: `keys` are trace and span id, in hex.
 
         The engine notes an insert's token just before it commits a part, so after a crash neither a token that is
         known nor one that is not tells what is stored.
         """
-        keys = sorted({key for batch in batches for key in _span_keys(batch)})
-        for table, first in product(("spans", "texts"), range(0, len(keys), ERASE_KEYS)):
+        for table, first in product(OF_SPANS, range(0, len(keys), ERASE_KEYS)):
             some = keys[first : first + ERASE_KEYS]
             parameters = {"keys": some, "traces": sorted({key[:32] for key in some})}
-            rows = f"FROM spanwell.{table} WHERE {HAS_KEY}"
-            found = self.query(f"SELECT count() AS rows {rows}", parameters)
-            if found.column("rows").to_pylist()[0]:
-                self.command(f"DELETE {rows}", parameters)
+            self.erase(table, OF_SPANS[table], parameters)
+
+    def erase(self, table: str, condition: str, parameters: Mapping[str, Any]) -> None:
+        """Delete the rows of `table` that meet `condition`, if there are any: a delete of nothing costs as much."""
+        rows = f"FROM spanwell.{table} WHERE {condition}"
+        found = self.query(f"SELECT count() AS rows {rows}", parameters)
+        if found.column("rows").to_pylist()[0]:
+            self.command(f"DELETE {rows}", parameters)
 
     def close(self) -> None:
         """Close every client; the caller has stopped asking."""
@@ -161,13 +164,6 @@ class Store:
 def digest_batch(batch: bytes) -> bytes:
     """Eight bytes that are the same for the same batch: ids are random, so equal bytes are one batch sent twice."""
     return hashlib.blake2b(batch, digest_size=8).digest()
-
-
-def _span_keys(batch: bytes) -> Iterator[str]:
-    for resource in ExportTraceServiceRequest.FromString(batch).resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                yield f"{span.trace_id.hex()}{span.span_id.hex()}"
 
 
 def _field(tag: bytes, value: bytes) -> bytes:

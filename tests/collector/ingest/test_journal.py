@@ -9,7 +9,7 @@ import pytest
 
 from spanwell.errors import SpoolFullError
 from spanwell.spool import Segment, Spool
-from spanwell_collector.journal import Journal
+from spanwell_collector.ingest.journal import Journal
 from tests.collector.conftest import poll
 
 

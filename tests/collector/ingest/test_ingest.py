@@ -86,7 +86,7 @@ def test_attributes_fill_their_columns_and_the_rest_stays(collector: Client) -> 
         "environment": "staging",
         "parent_span_id": "",
         "duration_ms": 100.0,
-        "attributes": {"gen_ai.request.temperature": "0.5", "gen_ai.conversation.id": "conversation-1"},
+        "attributes": {"gen_ai.request.temperature": "0.5"},
     }
     assert {name: row[name] for name in expected} == expected
 

@@ -10,7 +10,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from spanwell_collector.otlp import MAX_BODY_BYTES, RefusedError, check_batch, inflate
+from spanwell_collector.receivers.checks import read_request
+from spanwell_collector.receivers.inflate import MAX_BODY_BYTES, inflate
+from spanwell_collector.receivers.refusals import PROTOBUF as PROTOBUF_TYPE
+from spanwell_collector.receivers.refusals import RefusedError
+from spanwell_collector.receivers.signals import SIGNALS
 from tests.collector.batches import SpanIn, make_batch
 from tests.collector.conftest import PROTOBUF, Client
 from tests.services import LOOPBACK
@@ -52,7 +56,7 @@ def test_an_empty_request_is_a_success(collector: Client) -> None:
         (400, gzip.compress(BATCH)[:-5], {"content-encoding": "gzip"}),
         (413, gzip.compress(bytes(MAX_BODY_BYTES + 1), 1), {"content-encoding": "gzip"}),
         (415, BATCH, {"content-encoding": "br"}),
-        (415, b"{}", {"content-type": "application/json"}),
+        (415, b"{}", {"content-type": "text/json"}),
     ],
 )
 def test_a_bad_request_is_refused_with_a_status(
@@ -89,7 +93,7 @@ def test_inflating_stops_at_the_limit() -> None:
 def test_a_sender_cannot_set_the_fields_that_are_ours() -> None:
     ours = b"\xc2\x3e\x04evil"  # field 1000, default_project
 
-    batch = check_batch(BATCH + ours)
+    accepted = read_request(SIGNALS[0], BATCH + ours, PROTOBUF_TYPE)
 
-    assert batch.payload == BATCH
-    assert batch.spans == 1
+    assert accepted.record == b"\x01" + BATCH
+    assert accepted.items == 1

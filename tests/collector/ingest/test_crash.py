@@ -71,7 +71,7 @@ from spanwell_collector.store.client import Store
 data = Path(sys.argv[1])
 [segment] = Spool(data / "collector" / "spool", max_bytes=1_000_000).sealed()
 store = Store(path=data / "store")
-store.insert_otlp(segment.payloads(), project="default", token=segment.id)
+store.insert_otlp([record[1:] for record in segment.payloads()], project="default", token=segment.id)
 store.command("DELETE FROM spanwell.texts WHERE true")
 store.close()
 """

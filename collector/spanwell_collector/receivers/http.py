@@ -1,0 +1,123 @@
+"""OTLP over HTTP: a bare ASGI application that checks a request and answers when it is on the disk.
+
+What cannot be stored now is 503 with Retry-After, never 500: senders give up on a 500.
+"""
+
+import asyncio
+from typing import Final
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from spanwell.errors import SpoolFullError
+from spanwell_collector import telemetry
+from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.receivers.checks import Accepted, make_answer, read_request
+from spanwell_collector.receivers.inflate import MAX_BODY_BYTES, inflate
+from spanwell_collector.receivers.refusals import (
+    INVALID_ARGUMENT,
+    JSON,
+    PROTOBUF,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    Encoding,
+    RefusedError,
+    respond,
+)
+from spanwell_collector.receivers.signals import BY_PATH, Signal
+
+MAX_HELD_BYTES: Final = 256 << 20  # of request bodies, all together
+THREAD_FROM_BYTES: Final = 1 << 20  # below it a request is decoded in less time than a thread takes to start
+
+
+class HttpReceiver:
+    """The application behind POST /v1/traces, /v1/logs and /v1/metrics."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        signal = BY_PATH[scope["path"]]
+        try:
+            response = await self._accept(request, signal)
+        except RefusedError as refusal:
+            response = respond(refusal, encoding_of(request.headers))
+        except ClientDisconnect:
+            telemetry.BATCHES.labels("disconnected").inc()
+            return
+        telemetry.BATCHES.labels(str(response.status_code)).inc()
+        await response(scope, receive, send)
+
+    async def _accept(self, request: Request, signal: Signal) -> Response:
+        encoding = _check_head(request)
+        chunks: list[bytes] = []
+        try:
+            await self._read(request, chunks)
+            body, compression = b"".join(chunks), request.headers.get("content-encoding", "")
+            if len(body) < THREAD_FROM_BYTES and not compression:
+                accepted = read_request(signal, body, encoding)
+            else:
+                accepted = await asyncio.to_thread(_inflate_and_read, signal, body, compression, encoding)
+            await keep(self._journal, signal, accepted)
+        finally:
+            self._held_bytes -= sum(map(len, chunks))
+        return _respond(signal, accepted, encoding)
+
+    async def _read(self, request: Request, chunks: list[bytes]) -> None:
+        size = 0
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            self._held_bytes += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise RefusedError(RESOURCE_EXHAUSTED, f"the request is larger than {MAX_BODY_BYTES} bytes")
+            if self._held_bytes > MAX_HELD_BYTES:
+                raise RefusedError(UNAVAILABLE, "too many requests at once", http_status=429)
+
+
+async def keep(journal: Journal, signal: Signal, accepted: Accepted) -> None:
+    """Return when it is on the disk. Raises RefusedError when it cannot be."""
+    try:
+        if accepted.items or accepted.rejected:
+            await journal.write(accepted.record, accepted.items)
+    except SpoolFullError as error:
+        raise RefusedError(UNAVAILABLE, str(error)) from error
+    telemetry.ITEMS_ACCEPTED.labels(signal.name).inc(accepted.items)
+    telemetry.ITEMS_REJECTED.labels(signal.name).inc(accepted.rejected)
+
+
+def encoding_of(headers: Headers) -> Encoding:
+    """How to answer: as the request came, and in protobuf where that cannot be told."""
+    return JSON if _content_type(headers) == JSON else PROTOBUF
+
+
+def _inflate_and_read(signal: Signal, body: bytes, compression: str, encoding: Encoding) -> Accepted:
+    return read_request(signal, inflate(body, compression), encoding)
+
+
+def _check_head(request: Request) -> Encoding:
+    if request.method != "POST":
+        raise RefusedError(INVALID_ARGUMENT, f"{request.method} is not allowed: POST a request", http_status=405)
+    kind = _content_type(request.headers)
+    if kind not in (PROTOBUF, JSON):
+        message = f"content-type {kind[:80]!r} is not understood; send {PROTOBUF} or {JSON}"
+        raise RefusedError(INVALID_ARGUMENT, message, http_status=415)
+    if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+        raise RefusedError(RESOURCE_EXHAUSTED, f"the request is larger than {MAX_BODY_BYTES} bytes")
+    return encoding_of(request.headers)
+
+
+def _content_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _respond(signal: Signal, accepted: Accepted, encoding: Encoding) -> Response:
+    if encoding == PROTOBUF:
+        return Response(make_answer(signal, accepted).SerializeToString(), media_type=PROTOBUF)
+    rejected = {signal.rejected_json: str(accepted.rejected), "errorMessage": accepted.complaint}
+    return Response(orjson.dumps({"partialSuccess": rejected} if accepted.rejected else {}), media_type=JSON)
