@@ -65,7 +65,8 @@ class Sender:
 def hang_up_after_sending(url: str, body: bytes) -> None:
     """Send a request and close the connection before the answer can be read."""
     address = urlsplit(url)
-    assert address.hostname and address.port
+    assert address.hostname
+    assert address.port
     head = f"POST /v1/traces HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: application/x-protobuf\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

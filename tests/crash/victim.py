@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 from spanwell.errors import StoreError
 from spanwell.spool import Spool
 from spanwell_collector.__main__ import main
+from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.store.client import Store
 
-CLASSES: dict[str, type[Any]] = {"Spool": Spool, "Store": Store}
+CLASSES: dict[str, type[Any]] = {"Sink": Sink, "Spool": Spool, "Store": Store}
 POINTS = (
     "Spool.append:after",
     "Spool.sync:before",
@@ -24,8 +25,8 @@ POINTS = (
     "Spool.seal:after",
     "Store.insert_otlp:before",
     "Store.insert_otlp:after",
-    "Store.insert:before",
-    "Store.insert:after",
+    "Sink.note:before",
+    "Sink.note:after",
     "Spool.remove:before",
     "Spool.remove:after",
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spanwell_collector.dialects.compile import render_mapping
+from spanwell_collector.dialects.mapping import load_mapping
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
 from spanwell_collector.store.pipeline.install import install_pipeline, render_pipeline
@@ -47,7 +48,7 @@ def flush_table(path: Path, flushes: int) -> str:
     """Spans a second of one flush into every table and view, both ways, alternating so that noise meets both."""
     store = Store(path=path)
     migrate(store, load_migrations())
-    install_pipeline(store, render_pipeline(render_mapping()))
+    install_pipeline(store, render_pipeline(render_mapping(load_mapping())))
     python = PythonWriter(str(path))
     ways: dict[str, Insert] = {
         "engine": lambda batches, token: store.insert_otlp(batches, project="bench", token=token),
