@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,17 +25,22 @@ from starlette.types import ASGIApp
 from spanwell.errors import ConfigError, StoreError
 from spanwell.settings import Settings
 from spanwell.spool import Spool
+from spanwell_collector.access.gate import Gate
+from spanwell_collector.access.registrar import Registrar, keep_fresh
 from spanwell_collector.app import build_app
+from spanwell_collector.dialects.compile import render_mapping
+from spanwell_collector.dialects.mapping import Mappings, load_mapping
+from spanwell_collector.dialects.refine import needs_refining, refine
 from spanwell_collector.door import build_door
 from spanwell_collector.ingest.journal import Journal
-from spanwell_collector.ingest.prepare import NO_REFINER
+from spanwell_collector.ingest.prepare import Refiner
 from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.ingest.writer import Writer
 from spanwell_collector.queries.ledger import list_accepted
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
-from spanwell_collector.store.pipeline.install import NATIVE, install_pipeline, render_pipeline
+from spanwell_collector.store.pipeline.install import install_pipeline, render_pipeline
 
 logger = logging.getLogger("spanwell.collector")
 
@@ -68,20 +74,26 @@ def serve(settings: Settings) -> None:
         stack.callback(store.close)
         for name in migrate(store, load_migrations()):
             logger.info("applied migration %s", name)
-        if install_pipeline(store, render_pipeline(NATIVE)):
+        mapping = load_mapping()
+        if install_pipeline(store, render_pipeline(render_mapping(mapping))):
             logger.info("made the views anew")
-        apps = [build_app(settings, store, _start_intake(settings, store, stack))]
+        gate = Gate(settings.api_token)
+        registrar = Registrar(store, gate)
+        registrar.refresh()
+        stack.callback(keep_fresh(registrar))
+        apps = [build_app(settings, store, _start_intake(settings, store, mapping, stack), gate, registrar)]
         if not settings.clickhouse_dsn:
-            apps.append(_open_door(settings, store, stack))
+            apps.append(_open_door(settings, store, gate, stack))
         uvloop.run(_serve(sockets, apps))
 
 
-def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack) -> Journal:
+def _start_intake(settings: Settings, store: Store, mapping: Mappings, stack: contextlib.ExitStack) -> Journal:
     home = settings.data / "collector"
     spool = Spool(home / "spool", max_bytes=settings.spool_max_mb << 20)
     if spool.torn_bytes:
         logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
-    sink = Sink(store, NO_REFINER, project=settings.project)
+    refiner = Refiner(needs_refining, partial(refine, mapping=mapping))
+    sink = Sink(store, refiner, project=settings.project)
     writer = Writer(sink, left=spool.sealed(), stored=lambda segment, seconds: journal.forget(segment, seconds))
     journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put, durability=settings.durability)
     for stop in (journal.close, writer.close, journal.seal):  # called last to first
@@ -91,11 +103,11 @@ def _start_intake(settings: Settings, store: Store, stack: contextlib.ExitStack)
     return journal
 
 
-def _open_door(settings: Settings, store: Store, stack: contextlib.ExitStack) -> ASGIApp:
+def _open_door(settings: Settings, store: Store, gate: Gate, stack: contextlib.ExitStack) -> ASGIApp:
     pool = stack.enter_context(ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door"))
     engine = GuardedEngine(settings.data / "store")
     stack.callback(engine.close)
-    return build_door(engine, pool, version=store.version, token=settings.api_token)
+    return build_door(engine, pool, version=store.version, gate=gate)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def make_batch(spans: Sequence[SpanIn], resource: Mapping[str, Value] | None = N
     source = batch.resource_spans.add()
     source.resource.attributes.extend(_pairs({"service.name": "app-1", **(resource or {})}))
     scope = source.scope_spans.add()
-    scope.scope.name = "tests"
+    scope.scope.name = "spanwell.proxy"  # speaks our names, so nothing is mapped
     for span in spans:
         start_ns = now_ns - int(span.ago_s * 1e9)
         scope.spans.add(

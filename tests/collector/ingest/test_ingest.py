@@ -39,7 +39,7 @@ def test_a_span_with_a_bad_id_does_not_take_its_batch_with_it(collector: Client)
 
 
 def test_hostile_attribute_keys_are_only_keys(collector: Client) -> None:
-    keys = ["__proto__", "a'b\"c`d\\", "'; DROP TABLE spanwell.spans; --", "k" * 100_000, "", "ünïcödé.🙂"]
+    keys = ["__proto__", "a'b\"c`d\\", "'; DROP TABLE spanwell.spans; --", "k" * 200, "", "ünïcödé.🙂"]
     span = SpanIn(trace=0xD1, attributes=dict.fromkeys(keys, "value"))
 
     collector.send(make_batch([span], {"spanwell.project": "hostile", **dict.fromkeys(keys, "value")}))
