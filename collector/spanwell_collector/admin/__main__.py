@@ -10,8 +10,9 @@ from typing import Final
 
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
+from spanwell_collector.admin import mapping
 
-NOUNS: Final[tuple[ModuleType, ...]] = ()
+NOUNS: Final[tuple[ModuleType, ...]] = (mapping,)
 """Each has `add_parser(commands)`, which sets `run`: (options, settings) -> exit code."""
 
 

@@ -26,21 +26,15 @@ USAGE: Final = (
     (c.CACHE_READ_TOKENS, ("usage", "prompt_tokens_details", "cached_tokens")),
     (c.REASONING_TOKENS, ("usage", "completion_tokens_details", "reasoning_tokens")),
 )
-"""OpenAI's words alone: they include what was cached. Anthropic's `input_tokens` do not, and are left where they are."""
+"""OpenAI's words alone: they include what was cached. Anthropic's `input_tokens` do not, and are left alone."""
 
 
 def read_bodies(attributes: Attributes, mapping: Mappings, request: Any, response: Any) -> None:
     """Add what the bodies say and no attribute does."""
     if isinstance(request, Mapping):
         _fill(attributes, mapping, request, REQUEST)
-    if not isinstance(response, Mapping):
-        return
-    _fill(attributes, mapping, response, RESPONSE + USAGE)
-    choices = response.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else response
-    reason = first.get("finish_reason", first.get("stop_reason"))
-    if isinstance(reason, str) and look_up(mapping[c.FINISH_REASONS], attributes) is None:
-        attributes[c.FINISH_REASONS] = reason
+    if isinstance(response, Mapping):
+        _fill(attributes, mapping, response, RESPONSE + USAGE)
 
 
 def _fill(attributes: Attributes, mapping: Mappings, body: Mapping[str, Any], facts: tuple[Any, ...]) -> None:

@@ -113,7 +113,7 @@ def _clean_keys(attributes: Attributes) -> Attributes:
 
 
 def _cut_messages(text: str) -> str:
-    """Messages whose longest texts are cut, so that they are still messages; the first and last where that is too much."""
+    """Messages with their longest texts cut, so that they are still messages; else the first and the last of them."""
     if len(text) <= LONGEST_MESSAGES:
         return text
     telemetry.CUT.labels("messages_length").inc()

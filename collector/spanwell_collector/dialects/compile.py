@@ -13,13 +13,21 @@ from spanwell_collector.dialects.mapping import Mappings, Source, list_sources
 
 SQL: Final = """CAST(arrayMap(pair -> (pair.1, pair.2), arrayFilter((pair, nth) -> nth = 1,
     arraySort(pair -> pair.3, arrayFilter(pair -> pair.2 != '', arrayMap(
-        pair -> (pair.1, if(pair.1 IN ({worded}), transform(concat(pair.1, ' ', lower(pair.2)), {said}, {words}, lower(pair.2)), pair.2), pair.3),
+        pair -> (
+            pair.1,
+            if(pair.1 IN ({worded}),
+               transform(concat(pair.1, ' ', lower(pair.2)), {said}, {words}, lower(pair.2)),
+               pair.2),
+            pair.3),
         arrayConcat(
-            arrayMap(
-                (name, value) -> (transform(name, {sources}, {targets}, name), value, transform(name, {sources}, {ranks}, 0)),
-                {names}, values),
+            arrayMap((name, value) -> (
+                transform(name, {sources}, {targets}, name),
+                value,
+                transform(name, {sources}, {ranks}, 0)), {names}, values),
             {extras})))) AS mapped,
     arrayEnumerateUniq(arrayMap(pair -> pair.1, mapped)))), 'Map(String, String)')"""
+MARKED: Final = """{dialect} = {own},
+    arrayMap(name -> if(name IN ({common}), concat({own}, ' ', name), name), names)"""
 DIALECT: Final = f"values[indexOf(names, '{c.DIALECT}')]"
 
 
@@ -59,8 +67,8 @@ def render_mapping(mapping: Mappings) -> str:
 def _render_names(rules: Iterable[Rule]) -> str:
     """The names, those that count in one dialect alone marked with it."""
     cases = [
-        f"{DIALECT} = {_quote(dialect)}, arrayMap(name -> if(name IN ({_list(of)}), concat({_quote(dialect)}, ' ', name), name), names)"
-        for dialect, of in _group((rule for rule in rules if rule.source.only), lambda rule: rule.source.only)
+        MARKED.format(dialect=DIALECT, own=_quote(own), common=_list(of))
+        for own, of in _group((rule for rule in rules if rule.source.only), lambda rule: rule.source.only)
     ]
     return f"multiIf({', '.join(cases)}, names)" if cases else "names"
 

@@ -81,15 +81,28 @@ def take_content(attributes: Attributes, events: Any) -> Content:
     for name in BESIDE:
         attributes.pop(name, None)
     _keep_tools(attributes, trees)
-    return Content(
-        _first(given, _read_openinference(trees.get("llm.input_messages.")), trees.get("gen_ai.prompt."), told.asked,
-               _texts(trees.get("embedding.embeddings."), "embedding"), _texts(trees.get("llm.prompts."), "prompt"), request, _documents(trees.get("reranker.input_documents."))),
-        _first(returned, _read_openinference(trees.get("llm.output_messages.")), trees.get("gen_ai.completion."),
-               told.answered, _take_vercel_answer(attributes), _texts(trees.get("llm.choices."), "completion"), response, _documents(trees.get("retrieval.documents.")),
-               _documents(trees.get("reranker.output_documents."))),
+    given = _first(
+        given,
+        _read_openinference(trees.get("llm.input_messages.")),
+        trees.get("gen_ai.prompt."),
+        told.asked,
+        _texts(trees.get("embedding.embeddings."), "embedding"),
+        _texts(trees.get("llm.prompts."), "prompt"),
         request,
+        _documents(trees.get("reranker.input_documents.")),
+    )
+    returned = _first(
+        returned,
+        _read_openinference(trees.get("llm.output_messages.")),
+        trees.get("gen_ai.completion."),
+        told.answered,
+        _take_vercel_answer(attributes),
+        _texts(trees.get("llm.choices."), "completion"),
         response,
-    )  # fmt: skip
+        _documents(trees.get("retrieval.documents.")),
+        _documents(trees.get("reranker.output_documents.")),
+    )
+    return Content(given, returned, request, response)
 
 
 def _first(*values: Any) -> Any:
@@ -128,8 +141,9 @@ def _read_openinference_message(message: dict[str, Any]) -> dict[str, Any]:
         if key in ("role", "content", "tool_call_id", "name", "finish_reason")
     }
     if blocks := unwrap(message.get("contents"), "message_content"):
-        read["content"] = [_read_openinference_block(block) for block in blocks]
-    calls = unwrap(message.get("tool_calls"), "tool_call")
+        # A call of a tool stands beside the blocks; the block of it is an empty one.
+        read["content"] = [_read_openinference_block(block) for block in blocks if block.get("type") != "tool_use"]
+    calls = unwrap(message.get("tool_calls"), "tool_call") or unwrap(message.get("contents"), "tool_call")
     if name := message.get("function_call_name"):
         calls = [*calls, {"function": {"name": name, "arguments": message.get("function_call_arguments_json")}}]
     return {**read, "tool_calls": calls} if calls else read

@@ -19,6 +19,8 @@ SCRUBBED: Final = "[Scrubbed due to"
 VERCEL_APIS: Final = frozenset(
     {"chat", "completion", "embedding", "image", "messages", "responses", "speech", "transcription"}
 )
+VERCEL_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+MLFLOW_MODELS: Final = frozenset({"CHAT_MODEL", "LLM", "EMBEDDING"})
 VLLM_OPERATIONS: Final = (("cmpl-", "text_completion"), ("embd-", "embeddings"), ("pool-", "embeddings"))
 LOGFIRE_ANSWERS: Final = (c.INPUT_TOKENS, c.OUTPUT_MESSAGES, c.RESPONSE_ID, "response_data")
 
@@ -58,18 +60,18 @@ def correct_logfire(span: Any, attributes: Attributes) -> None:
         del attributes[c.OPERATION]
 
 
-def correct_mlflow(span: Any, attributes: Attributes) -> None:
+def correct_mlflow(_span: Any, attributes: Attributes) -> None:
     """Every value is JSON; `gen_ai.request.model` has the model that answered, `model` the one that was asked."""
     _unquote(attributes, "")
-    if c.REQUEST_MODEL in attributes and isinstance(attributes.get("model"), str):
-        attributes.setdefault(c.RESPONSE_MODEL, attributes[c.REQUEST_MODEL])
-    if isinstance(attributes.get("model"), str) and (
-        "mlflow.llm.model" in attributes or c.OPERATION in attributes or _is_model(attributes)
-    ):
-        attributes[c.REQUEST_MODEL] = attributes.pop("model")
+    if c.OPERATION not in attributes and attributes.get("mlflow.spanType") not in MLFLOW_MODELS:
+        return
+    if isinstance(model := attributes.pop("model", None), str):
+        if c.REQUEST_MODEL in attributes:
+            attributes.setdefault(c.RESPONSE_MODEL, attributes[c.REQUEST_MODEL])
+        attributes[c.REQUEST_MODEL] = model
 
 
-def correct_openllmetry(span: Any, attributes: Attributes) -> None:
+def correct_openllmetry(_span: Any, attributes: Attributes) -> None:
     """The name of a tool or an agent is the traced function's."""
     named = {"tool": c.TOOL_NAME, "agent": c.AGENT_NAME}.get(attributes.get("traceloop.span.kind", ""))
     if named and (name := attributes.get("traceloop.entity.name")):
@@ -82,12 +84,10 @@ def correct_vercel(span: Any, attributes: Attributes) -> None:
         provider, _, api = str(attributes.get(name, "")).rpartition(".")
         if provider and api in VERCEL_APIS:
             attributes[name] = provider
-    if isinstance(tools := attributes.get("ai.prompt.tools"), list):
-        attributes["ai.prompt.tools"] = [undo_json(tool) for tool in tools]
-    if (
-        "stream" in str(attributes.get("ai.operationId", "")).lower()
-        or "gen_ai.client.operation.time_to_first_chunk" in attributes
-    ):
+    for name in ("ai.prompt.tools", "ai.values"):
+        if isinstance(items := attributes.get(name), list):
+            attributes[name] = [undo_json(item) for item in items]
+    if "stream" in str(attributes.get("ai.operationId", "")).lower() or VERCEL_FIRST_CHUNK in attributes:
         attributes.setdefault(c.STREAM, True)
     embeds = attributes.get(c.OPERATION) == "embeddings" and "ai.operationId" not in attributes
     if embeds and c.INPUT_TOKENS not in attributes and span.status.code != ERROR:
@@ -136,10 +136,6 @@ def _unquote(attributes: Attributes, start: str) -> None:
     for name, value in attributes.items():
         if isinstance(value, str) and value.startswith('"') and name.startswith(start):
             attributes[name] = undo_json(value)
-
-
-def _is_model(attributes: Attributes) -> bool:
-    return attributes.get("mlflow.spanType") in ("CHAT_MODEL", "LLM", "EMBEDDING")
 
 
 def _read_time(text: Any) -> int | None:

@@ -14,6 +14,7 @@ SCOPES: Final = (
     ("mlflow", "mlflow"),
     ("vllm", "vllm"),
     ("traceloop", "openllmetry"),
+    ("opentelemetry.instrumentation.openai.v", "openllmetry"),  # OpenTelemetry's own is called openai_v2
     ("@ai-sdk/", "vercel"),
 )
 """By how the name begins."""
@@ -32,6 +33,7 @@ MARKERS: Final = (
     ("gen_ai.prompt.0.content", "openllmetry"),
     ("logfire.msg_template", "logfire"),
     ("traceloop.workflow.name", "openllmetry"),
+    ("gen_ai.usage.total_tokens", "openllmetry"),
     ("gen_ai.provider.name", "gen_ai"),
     ("gen_ai.system", "gen_ai_old"),
     ("gen_ai.operation.name", "gen_ai"),

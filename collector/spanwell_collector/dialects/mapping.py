@@ -14,7 +14,7 @@ from spanwell_collector.dialects.detect import DIALECTS
 FILE: Final = Path(__file__).with_name("mapping.yaml")
 UNITS: Final = frozenset({"ms"})
 OUR_NAMES: Final = frozenset(value for value in vars(c).values() if isinstance(value, str) and "." in value)
-TARGET_FIELDS: Final = frozenset({"from", "words"})
+TARGET_FIELDS: Final = frozenset({"from", "words", "list"})
 SOURCE_FIELDS: Final = frozenset({"from", "unit", "only"})
 
 
@@ -37,7 +37,7 @@ class Target:
 
     name: str
     sources: tuple[Source, ...]
-    words: Mapping[str, str]
+    words: Mapping[str, str]  # of a list, also those for it as JSON text with one word in it
 
 
 Mappings = Mapping[str, Target]
@@ -85,6 +85,8 @@ def _read_target(name: yaml.Node, node: yaml.Node) -> Target:
     if not isinstance(listed, yaml.SequenceNode):
         raise _wrong(node, f"{name.value}: from: a list of sources is needed")
     words = {_text(key, "words").lower(): _text(value, "words") for key, value in _word_pairs(fields, name.value)}
+    if _choice(fields, "list", frozenset({"true", "false"})) == "true":
+        words |= {f'["{word}"]': f'["{said}"]' for word, said in words.items()}
     return Target(name.value, tuple(_read_source(item) for item in listed.value), words)
 
 
@@ -132,11 +134,8 @@ def _check_sources(targets: Mappings) -> None:
 
 def _pairs(node: yaml.Node | None, field: str, allowed: frozenset[str] | None) -> list[tuple[yaml.Node, yaml.Node]]:
     if not isinstance(node, yaml.MappingNode):
-        raise (
-            ConfigError(f"mapping: {field}: names and values are needed")
-            if node is None
-            else _wrong(node, f"{field}: names and values are needed")
-        )
+        message = f"{field}: names and values are needed"
+        raise ConfigError(f"mapping: {message}") if node is None else _wrong(node, message)
     seen: set[str] = set()
     for key, _ in node.value:
         if allowed is not None and key.value not in allowed:

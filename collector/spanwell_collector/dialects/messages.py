@@ -1,4 +1,4 @@
-"""What was asked and what was answered, out of every API's request and response bodies, as messages in the one shape."""
+"""What was asked and answered, out of every API's request and response bodies, as messages in the one shape."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -10,8 +10,8 @@ DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
 CHOICE_EVENT: Final = "gen_ai.choice"
 ROLE_EVENTS: Final = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
 CONTENT_EVENTS: Final = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
+FIELDS: Final = frozenset({"role", "type", "content"})  # of which a message, or a block of one, has at least one
 ROLES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}
-PART_KINDS: Final = {"tool-call": "tool_call", "tool-result": "tool_call_response", "file": "file"}
 
 
 class EventMessages(NamedTuple):
@@ -140,9 +140,8 @@ def _read_output(items: list[Any]) -> list[Message]:
 
 def _read_list(items: list[Any], role: str) -> list[Message] | None:
     if all(isinstance(item, str) for item in items):
-        texts = [undo_json(item) for item in items]  # Vercel's lists hold JSON texts
-        return [{"role": role, "parts": [{"type": "text", "content": text} for text in texts]}] if items else []
-    if all(isinstance(item, Mapping) for item in items) and any("role" in item or "type" in item for item in items):
+        return [{"role": role, "parts": [{"type": "text", "content": text} for text in items]}] if items else []
+    if all(isinstance(item, Mapping) for item in items) and any(FIELDS & item.keys() for item in items):
         return [_read_message(item, role) for item in items]
     return None
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from spanwell import conventions as c
+from spanwell.messages import Message
 from spanwell_collector.dialects.bodies import read_bodies
 from spanwell_collector.dialects.bounds import (
     LONGEST_KEY,
@@ -25,6 +26,7 @@ from spanwell_collector.dialects.values import Attributes, read_attributes, writ
 
 NATIVE_SCOPES: Final = frozenset({"spanwell", "spanwell.proxy"})
 CALLS: Final = frozenset({"chat", "text_completion", "embeddings"})
+TOKENS: Final = (c.INPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
 SET_BY_US: Final = (c.DIALECT, c.DUPLICATE_OF)
 FIRST_CHUNKS: Final = frozenset({"First Token Stream Event", "ai.stream.firstChunk"})
 CHUNKS: Final = ("llm.content.completion.chunk", "gen_ai.content.completion.chunk", "mlflow.chunk.item.")
@@ -80,15 +82,15 @@ def _translate(span: Span, attributes: Attributes, dialect: str, mapping: Mappin
     content = take_content(attributes, span.events)
     if operation in CALLS:
         read_bodies(attributes, mapping, content.request, content.response)
-        correct_usage(attributes, {name: look_up(mapping[name], attributes) for name in _TOKENS})
+        correct_usage(attributes, {name: look_up(mapping[name], attributes) for name in TOKENS})
     _place_given(attributes, operation, content.given)
     if operation != "embeddings":  # vectors
-        _place_returned(attributes, operation, content.returned)
+        messages = _place_returned(attributes, operation, content.returned)
+        reasons = [message["finish_reason"] for message in messages if "finish_reason" in message]
+        if reasons and look_up(mapping[c.FINISH_REASONS], attributes) is None:
+            attributes[c.FINISH_REASONS] = reasons
     if span.events:
         _tell_first_chunk(span, attributes, mapping)
-
-
-_TOKENS: Final = (c.INPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
 
 
 def _place_given(attributes: Attributes, operation: str, given: Any) -> None:
@@ -99,12 +101,13 @@ def _place_given(attributes: Attributes, operation: str, given: Any) -> None:
         attributes[c.INPUT] = _write(given)
 
 
-def _place_returned(attributes: Attributes, operation: str, returned: Any) -> None:
+def _place_returned(attributes: Attributes, operation: str, returned: Any) -> list[Message]:
     messages = read_answer(returned) if operation in CALLS or is_conversation(returned) else None
     if messages:
         attributes[c.OUTPUT_MESSAGES] = _write(messages)
     elif returned is not None:
         attributes[c.OUTPUT] = _write(returned)
+    return messages or []
 
 
 def _write(content: Any) -> str:
