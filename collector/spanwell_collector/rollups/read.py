@@ -3,13 +3,13 @@
 `select_usage(store, project, start, end)` gives a relation to put after FROM, and the parameters that it binds:
 
     usage = select_usage(store, project, start, end)
-    sql = f"SELECT model, {USAGE_METRICS['cost_usd']} AS usd FROM {usage.relation} WHERE app = {{app:String}} GROUP BY 1"
+    sql = f"SELECT model, {USAGE_METRICS['cost_usd']} FROM {usage.relation} WHERE app = {{app:String}} GROUP BY model"
     store.query(sql, {**usage.parameters, "app": "shop"})
 
-It has one row a group of an hour: `hour` (DateTime, UTC; the first and last may be parts of an hour), HOURLY.keys, and
-HOURLY.sums. Project, window and the condition of a request are in it already. `select_user_usage` is the same by `day`
-with DAILY_USERS. Sums lag behind late spans and corrections of hours gone by for up to five minutes; they show either
-all of a change or none of it. Ask `covers` first.
+It has one row a group of an hour: `hour` (DateTime, UTC: in Arrow a number of seconds; the first and last may be parts
+of an hour), HOURLY.keys, and HOURLY.sums. Project, window and the condition of a request are in it already.
+`select_user_usage` is the same by `day` with DAILY_USERS. Sums lag behind late spans and corrections of hours gone by
+for up to five minutes; they show either all of a change or none of it. Ask `covers` first.
 """
 
 from collections.abc import Collection, Iterable

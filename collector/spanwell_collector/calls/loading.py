@@ -1,0 +1,158 @@
+"""Reads what stitching has to know: which traces were touched, and the spans of traces without their texts."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from spanwell_collector.calls.facts import LOGFIRE, Key, SpanFacts, TraceKey
+from spanwell_collector.calls.links import SHORTEST_ID
+from spanwell_collector.store.client import Store
+
+MOST_TOUCHED: Final = 50_000
+MOST_SPANS: Final = 10_000  # of one trace; a longer one is left as it came
+PARTNER_SLACK_US: Final = 300_000_000
+
+# A call of our gateway's that has no parent cannot change another, unless one waits for its trace or response.
+TOUCHED: Final = """
+SELECT project, trace_id, groupUniqArray(span_id) AS span_ids,
+    toUnixTimestamp64Milli(max(received)) AS received_ms
+FROM spanwell.spans
+WHERE received > fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
+  AND (dialect NOT IN ('', 'spanwell', 'otel')
+       OR (operation IN ('chat', 'text_completion', 'embeddings') AND parent_span_id != '')
+       OR (trace_id IN {traces:Array(String)})
+       OR (response_id != '' AND response_id IN {responses:Array(String)}))
+GROUP BY project, trace_id
+ORDER BY received_ms
+LIMIT {limit:UInt32}
+"""
+BOUNDS: Final = """
+SELECT toUnixTimestamp64Micro(min(first_ts)) AS first_us, toUnixTimestamp64Micro(max(last_ts)) AS last_us
+FROM spanwell.trace_index
+WHERE trace_id IN {traces:Array(String)}
+"""
+SPANS: Final = """
+SELECT project, trace_id, span_id, parent_span_id, toUnixTimestamp64Micro(ts) AS ts_us,
+    toInt64(duration_ms * 1000) AS duration_us, scope, dialect, service, operation, status, request_model, response_id,
+    [input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens] AS usage,
+    user_id, session_id, app, environment, release, tags, duplicate_of,
+    received > now64(3) - INTERVAL 60 SECOND AS is_fresh
+FROM spanwell.spans
+WHERE ts >= fromUnixTimestamp64Micro({first_us:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Micro({last_us:Int64}, 'UTC')
+  AND trace_id IN {traces:Array(String)}
+LIMIT {limit:UInt32} BY project, trace_id
+"""
+TEXTS: Final = """
+SELECT project, trace_id, span_id, max(notEmpty(input)) AS has_input, max(notEmpty(output)) AS has_output
+FROM spanwell.texts
+WHERE ts >= fromUnixTimestamp64Micro({first_us:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Micro({last_us:Int64}, 'UTC')
+  AND trace_id IN {traces:Array(String)}
+GROUP BY project, trace_id, span_id
+"""
+STREAMS: Final = """
+SELECT project, trace_id, span_id, toFloat64OrZero(attributes['duration']) * 1000 AS streamed_ms
+FROM spanwell.spans
+WHERE ts >= fromUnixTimestamp64Micro({first_us:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Micro({last_us:Int64}, 'UTC')
+  AND trace_id IN {traces:Array(String)} AND dialect = 'logfire' AND attributes['logfire.span_type'] = 'log'
+"""
+PARTNERS: Final = """
+SELECT DISTINCT project, trace_id
+FROM spanwell.spans
+WHERE ts >= fromUnixTimestamp64Micro({first_us:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Micro({last_us:Int64}, 'UTC')
+  AND operation IN ('chat', 'text_completion', 'embeddings') AND trace_id NOT IN {traces:Array(String)}
+  AND ((response_id != '' AND response_id IN {responses:Array(String)})
+       OR ({lonely:Bool} AND response_id = '' AND parent_span_id = ''
+           AND (dialect = 'logfire' OR (status = 'error' AND dialect NOT IN ('', 'spanwell')))))
+LIMIT {limit:UInt32}
+"""
+
+
+class Touched(NamedTuple):
+    """A trace that has new spans, and the ids of those."""
+
+    trace: TraceKey
+    span_ids: frozenset[str]
+    received_ms: int
+
+
+def read_clock(store: Store) -> int:
+    """The engine's time in milliseconds: rows are stamped with it."""
+    return int(store.query("SELECT toUnixTimestamp64Milli(now64(3)) AS now_ms").column("now_ms").to_pylist()[0])
+
+
+def list_touched(store: Store, since_ms: int, traces: list[str], responses: list[str]) -> list[Touched]:
+    """Traces with spans that came after `since_ms`, oldest first, at most MOST_TOUCHED of them.
+
+    Looked at are spans of dialects and calls within something, and any of `traces` and `responses`.
+    """
+    asked = {"since_ms": since_ms, "traces": traces, "responses": responses, "limit": MOST_TOUCHED}
+    return [
+        Touched((row["project"], row["trace_id"]), frozenset(row["span_ids"]), row["received_ms"])
+        for row in store.query(TOUCHED, asked).to_pylist()
+    ]
+
+
+def load_spans(store: Store, traces: Collection[TraceKey]) -> list[SpanFacts]:
+    """Every span of `traces`, without those traces that are too long to be stitched."""
+    asked = _find_bounds(store, traces)
+    if asked is None:
+        return []
+    rows = [
+        row for row in store.query(SPANS, {**asked, "limit": MOST_SPANS + 1}).to_pylist() if _trace_of(row) in traces
+    ]
+    texts = {_key_of(row): row for row in store.query(TEXTS, asked).to_pylist()}
+    streams: Mapping[Key, float] = {}
+    if any(row["dialect"] == LOGFIRE for row in rows):
+        streams = {_key_of(row): row["streamed_ms"] for row in store.query(STREAMS, asked).to_pylist()}
+    return _without_long([_make_facts(row, texts.get(_key_of(row), {}), streams) for row in rows])
+
+
+def list_partners(store: Store, spans: Sequence[SpanFacts], *, limit: int) -> set[TraceKey]:
+    """Other traces that may tell of the same calls: by their response ids, or as roots that have none."""
+    calls = [span for span in spans if span.is_call]
+    responses = {span.response_id for span in calls if len(span.response_id) >= SHORTEST_ID}
+    lonely = any(not (span.response_id or span.parent_span_id or span.is_proxy) for span in calls)
+    if not (responses or lonely):
+        return set()
+    asked = {
+        "first_us": min(span.ts_us for span in calls) - PARTNER_SLACK_US,
+        "last_us": max(span.end_us for span in calls) + PARTNER_SLACK_US,
+        "traces": sorted({span.trace_id for span in spans}),
+        "responses": sorted(responses),
+        "lonely": lonely,
+        "limit": limit,
+    }
+    projects = {span.project for span in spans}
+    return {_trace_of(row) for row in store.query(PARTNERS, asked).to_pylist() if row["project"] in projects}
+
+
+def _find_bounds(store: Store, traces: Iterable[TraceKey]) -> dict[str, Any] | None:
+    ids = sorted({trace_id for _, trace_id in traces})
+    if not ids:
+        return None
+    bounds: dict[str, Any] = store.query(BOUNDS, {"traces": ids}).to_pylist()[0]
+    return {**bounds, "traces": ids}
+
+
+def _without_long(spans: list[SpanFacts]) -> list[SpanFacts]:
+    counts: dict[TraceKey, int] = {}
+    for span in spans:
+        counts[span.trace] = counts.get(span.trace, 0) + 1
+    return [span for span in spans if counts[span.trace] <= MOST_SPANS]
+
+
+def _make_facts(row: Mapping[str, Any], texts: Mapping[str, Any], streams: Mapping[Key, float]) -> SpanFacts:
+    own = {**row, "usage": tuple(row["usage"]), "tags": tuple(row["tags"]), "is_fresh": bool(row["is_fresh"])}
+    return SpanFacts(
+        **own,
+        has_input=bool(texts.get("has_input")),
+        has_output=bool(texts.get("has_output")),
+        streamed_ms=streams.get(_key_of(row)),
+    )
+
+
+def _trace_of(row: Mapping[str, Any]) -> TraceKey:
+    return (row["project"], row["trace_id"])
+
+
+def _key_of(row: Mapping[str, Any]) -> Key:
+    return (row["project"], row["trace_id"], row["span_id"])
