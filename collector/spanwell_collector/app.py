@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import Headers
@@ -10,48 +10,59 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanwell.settings import Settings
 from spanwell_collector import telemetry
-from spanwell_collector.access import OPEN_PATHS, is_allowed
+from spanwell_collector.access.gate import NOBODY, Gate
+from spanwell_collector.access.registrar import Registrar
+from spanwell_collector.access.rights import OPEN_PATHS, Refusal, need_of
+from spanwell_collector.access.scope import confine, keep_within
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.routes import build_routes
+from spanwell_collector.api.tokens import build_token_routes
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.http import HttpReceiver, encoding_of
 from spanwell_collector.receivers.refusals import PERMISSION_DENIED, UNAUTHENTICATED, RefusedError, respond
 from spanwell_collector.receivers.signals import BY_PATH
 from spanwell_collector.store.client import Store
 
-HOW_TO_ENTER: Final = "send Authorization: Bearer with the token of SPANWELL_API_TOKEN"
+RPC_CODES: Final = {401: UNAUTHENTICATED, 403: PERMISSION_DENIED}
 
 
-def build_app(settings: Settings, store: Store, journal: Journal) -> ASGIApp:
+def build_app(settings: Settings, store: Store, journal: Journal, gate: Gate, registrar: Registrar) -> ASGIApp:
     """One ASGI application for the collector's port."""
     receiver = HttpReceiver(journal)
     api = _build_api(settings, store, journal)
+    api.include_router(build_token_routes(store, registrar, has_root=gate.has_root))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         path = scope["path"]
         headers = Headers(scope=scope)
-        if path not in OPEN_PATHS and not is_allowed(headers, "", settings.api_token):
-            await _forbid(path, headers, settings.api_token)(scope, receive, send)
+        admitted = NOBODY if path in OPEN_PATHS else gate.admit(headers, need_of(scope["method"], path))
+        confined = admitted if isinstance(admitted, Refusal) else confine(scope, admitted)
+        if isinstance(confined, Refusal):
+            await _forbid(path, headers, confined)(scope, receive, send)
         elif path in BY_PATH:
-            await receiver(scope, receive, send)
+            await receiver(confined, receive, send)
         else:
-            await api(scope, receive, send)
+            await api(confined, receive, send)
 
     return application
 
 
-def _forbid(path: str, headers: Headers, token: str) -> Response:
-    status, code, field = (401, UNAUTHENTICATED, "authorization") if token else (403, PERMISSION_DENIED, "host")
-    message = HOW_TO_ENTER if token else "without SPANWELL_API_TOKEN only requests to a loopback name are answered"
+def _forbid(path: str, headers: Headers, refusal: Refusal) -> Response:
     if path in BY_PATH:
-        return respond(RefusedError(code, message), encoding_of(headers))
-    return answer_error(status, message, field=field)
+        return respond(RefusedError(RPC_CODES[refusal.status], refusal.message), encoding_of(headers))
+    return answer_error(refusal.status, refusal.message, field=refusal.field)
 
 
 def _build_api(settings: Settings, store: Store, journal: Journal) -> FastAPI:
-    api = FastAPI(title="Spanwell collector", docs_url=None, redoc_url=None, exception_handlers=dict(HANDLERS))
+    api = FastAPI(
+        title="Spanwell collector",
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=dict(HANDLERS),
+        dependencies=[Depends(keep_within)],
+    )
     api.include_router(build_routes(store, settings.project))
 
     @api.get("/health")

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from spanwell_collector.access import OPEN_PATHS, is_allowed
+from spanwell_collector.access.gate import Gate
+from spanwell_collector.access.rights import OPEN_PATHS, Refusal
 from spanwell_collector.store.guarded import Answer, DoorError, GuardedEngine, Question
 
 MAX_REQUEST_BYTES: Final = 8 << 20
@@ -30,10 +31,10 @@ NOT_SETTINGS: Final = frozenset(
     }
 )  # fmt: skip
 HTTP_STATUS: Final = {60: 404, 81: 404, 164: 403, 497: 403, 516: 401, 62: 400, 36: 400, 47: 400, 46: 404}
-BAD_REQUEST, AUTHENTICATION_FAILED, TOO_LARGE = 36, 516, 307
+BAD_REQUEST, AUTHENTICATION_FAILED, ACCESS_DENIED, TOO_LARGE = 36, 516, 497, 307
 
 
-def build_door(engine: GuardedEngine, pool: Executor, *, version: str, token: str) -> ASGIApp:
+def build_door(engine: GuardedEngine, pool: Executor, *, version: str, gate: Gate) -> ASGIApp:
     """One ASGI application for the door's port; statements run on `pool`."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +42,7 @@ def build_door(engine: GuardedEngine, pool: Executor, *, version: str, token: st
             return
         request = Request(scope, receive)
         try:
-            response = await _respond(request, engine, pool, token)
+            response = await _respond(request, engine, pool, gate)
         except DoorError as error:
             response = _refuse(error, version)
         except ClientDisconnect:
@@ -51,12 +52,15 @@ def build_door(engine: GuardedEngine, pool: Executor, *, version: str, token: st
     return application
 
 
-async def _respond(request: Request, engine: GuardedEngine, pool: Executor, token: str) -> Response:
+async def _respond(request: Request, engine: GuardedEngine, pool: Executor, gate: Gate) -> Response:
     path = request.scope["path"]
     if path in OPEN_PATHS:
         return PlainTextResponse("Ok.\n")
-    if not is_allowed(request.headers, request.query_params.get("password", ""), token):
-        raise DoorError(AUTHENTICATION_FAILED, "Authentication failed: send SPANWELL_API_TOKEN as password")
+    password = request.query_params.get("password", "")
+    admitted = gate.admit(request.headers, "read", password=password, project="*")
+    if isinstance(admitted, Refusal):
+        code = AUTHENTICATION_FAILED if admitted.status == 401 else ACCESS_DENIED
+        raise DoorError(code, f"{admitted.message} (as password)")
     if path not in ("", "/"):
         raise DoorError(BAD_REQUEST, f"there is no {path} here: send a query to / (BAD_ARGUMENTS)")
     question = await _read_question(request)

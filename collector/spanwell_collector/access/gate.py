@@ -16,6 +16,7 @@ from spanwell_collector.access.rights import Identity, Refusal, Right, allow
 from spanwell_collector.access.tokens import Token, find_token
 
 ROOT: Final = Identity("root", "SPANWELL_API_TOKEN", "admin", "*")
+NOBODY: Final = Identity("", "nobody", "viewer", "*")  # who asks for what is open to everybody
 THIS_MACHINE: Final = Identity("loopback", "this machine", "admin", "*")
 HOW_TO_ENTER: Final = "send Authorization: Bearer with SPANWELL_API_TOKEN, or with a token of `spanwell tokens create`"
 UNKNOWN: Final = Refusal(401, HOW_TO_ENTER, "authorization")

@@ -12,6 +12,7 @@ RIGHTS: Final[dict[Role, frozenset[Right]]] = {
     "editor": frozenset({"read", "write"}),
     "admin": frozenset({"ingest", "read", "write", "admin"}),
 }
+OPEN_PATHS: Final = frozenset({"/health", "/ping"})  # for everybody
 INGEST_PATHS: Final = ("/v1/", "/api/public/otel/")
 WRITE_PATHS: Final = frozenset({"/api/v1/scores", "/api/v1/drift", "/api/v1/alerts/events"})
 ADMIN_PATHS: Final = ("/api/v1/tokens", "/api/v1/backups", "/api/v1/dead-letters")
@@ -55,7 +56,12 @@ def allow(identity: Identity, need: Right, project: str | None = None) -> Refusa
     if need not in RIGHTS[identity.role]:
         able = " or ".join(role for role in ROLES if need in RIGHTS[role])
         return Refusal(403, f"this needs a token with the role {able}; yours is {identity.role}", "role")
-    if identity.is_scoped and project is not None and project != identity.project:
-        wanted = "all projects" if project == "*" else f"project {project!r}"
-        return Refusal(403, f"this needs a token for {wanted}; yours is for {identity.project!r}", "project")
-    return None
+    return None if project is None else keep_to(identity, project)
+
+
+def keep_to(identity: Identity, project: str) -> Refusal | None:
+    """None if what is of `project` is open to `identity`, whatever its role."""
+    if not identity.is_scoped or project == identity.project:
+        return None
+    wanted = "all projects" if project == "*" else f"project {project!r}"
+    return Refusal(403, f"this needs a token for {wanted}; yours is for {identity.project!r}", "project")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from spanwell_collector.access.rights import WRITE_PATHS, Identity, Refusal, allow
+from spanwell_collector.access.rights import WRITE_PATHS, Identity, Refusal, keep_to
 
 IDENTITY: Final = "spanwell.identity"  # where a request carries who sent it
 SHARED: Final = frozenset({"/api/v1/catalog"})  # tells nothing of any project
@@ -26,6 +26,12 @@ def identity_of(scope: Scope) -> Identity:
     return found
 
 
+def project_of(scope: Scope) -> str:
+    """The one project of a scoped token; empty for all others."""
+    identity = identity_of(scope)
+    return identity.project if identity.is_scoped else ""
+
+
 def confine(scope: Scope, identity: Identity) -> Scope | Refusal:
     """`scope` with who sent it, and with the one project that a scoped token can mean where it names none."""
     known = {**scope, IDENTITY: identity}
@@ -34,7 +40,7 @@ def confine(scope: Scope, identity: Identity) -> Scope | Refusal:
     query = scope.get("query_string", b"")
     named = [value for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if _is_project(key)]
     for project in named:
-        refused = allow(identity, "read", project) if identity.role != "ingest" else None
+        refused = keep_to(identity, project)
         if refused:
             return refused
     if not named:
@@ -49,13 +55,19 @@ async def keep_within(request: Request) -> None:
     path = request.scope["path"]
     if not identity.is_scoped or path in SHARED or path.startswith(OWN_CHECKS):
         return
-    named = set(_body_projects(await request.json())) if path in WRITE_PATHS else set()
-    if path not in WRITE_PATHS and not _takes_project(request.scope.get("route")):
-        named = {"*"}
-    for project in named:
-        refused = allow(identity, "read", project)
+    for project in await _named_projects(request):
+        refused = keep_to(identity, project)
         if refused:
             raise HTTPException(403, f"{refused.message}{'' if project else ': name the project'}")
+
+
+async def _named_projects(request: Request) -> set[str]:
+    if request.scope["path"] in WRITE_PATHS:
+        try:
+            return set(_body_projects(await request.json()))
+        except ValueError:
+            return {""}
+    return set() if _takes_project(request.scope.get("route")) else {"*"}
 
 
 def _is_project(key: str) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanwell_collector.access.stamp import stamp_project
 from spanwell_collector.ingest.faults import complain, take_out_faulty
 from spanwell_collector.receivers.otlp_json import parse_json
 from spanwell_collector.receivers.refusals import INVALID_ARGUMENT, JSON, Encoding, RefusedError
@@ -23,8 +24,8 @@ class Accepted(NamedTuple):
     complaint: str
 
 
-def read_request(signal: Signal, body: bytes, encoding: Encoding) -> Accepted:
-    """Raises RefusedError when `body` is not a whole request of `signal`."""
+def read_request(signal: Signal, body: bytes, encoding: Encoding, project: str = "") -> Accepted:
+    """All of it goes to `project`, if one is given. Raises RefusedError when `body` is no whole request of `signal`."""
     faults: Counter[str] = Counter()
     if encoding == JSON:
         message, too_deep = parse_json(body, signal.request)
@@ -33,7 +34,9 @@ def read_request(signal: Signal, body: bytes, encoding: Encoding) -> Accepted:
         message = _decode(signal.request, body)
     if isinstance(message, ExportTraceServiceRequest):
         faults.update(take_out_faulty(message, time.time_ns()))
-    if faults or encoding == JSON or OWN_FIELD in body:
+    if project:
+        stamp_project(message, project)
+    if faults or project or encoding == JSON or OWN_FIELD in body:
         message.DiscardUnknownFields()  # a field of ours can only come from us
         body = message.SerializeToString()
     return Accepted(signal.kind + body, signal.count(message), faults.total(), complain(faults))

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from spanwell.errors import SpoolFullError
 from spanwell_collector import telemetry
+from spanwell_collector.access.scope import project_of
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.checks import Accepted, make_answer, read_request
 from spanwell_collector.receivers.inflate import MAX_BODY_BYTES, inflate
@@ -59,10 +60,11 @@ class HttpReceiver:
         try:
             await self._read(request, chunks)
             body, compression = b"".join(chunks), request.headers.get("content-encoding", "")
+            project = project_of(request.scope)
             if len(body) < THREAD_FROM_BYTES and not compression:
-                accepted = read_request(signal, body, encoding)
+                accepted = read_request(signal, body, encoding, project)
             else:
-                accepted = await asyncio.to_thread(_inflate_and_read, signal, body, compression, encoding)
+                accepted = await asyncio.to_thread(_inflate_and_read, signal, body, compression, encoding, project)
             await keep(self._journal, signal, accepted)
         finally:
             self._held_bytes -= sum(map(len, chunks))
@@ -96,8 +98,8 @@ def encoding_of(headers: Headers) -> Encoding:
     return JSON if _content_type(headers) == JSON else PROTOBUF
 
 
-def _inflate_and_read(signal: Signal, body: bytes, compression: str, encoding: Encoding) -> Accepted:
-    return read_request(signal, inflate(body, compression), encoding)
+def _inflate_and_read(signal: Signal, body: bytes, compression: str, encoding: Encoding, project: str) -> Accepted:
+    return read_request(signal, inflate(body, compression), encoding, project)
 
 
 def _check_head(request: Request) -> Encoding:
