@@ -74,11 +74,6 @@ class Touched(NamedTuple):
     received_ms: int
 
 
-def read_clock(store: Store) -> int:
-    """The engine's time in milliseconds: rows are stamped with it."""
-    return int(store.query("SELECT toUnixTimestamp64Milli(now64(3)) AS now_ms").column("now_ms").to_pylist()[0])
-
-
 def list_touched(store: Store, since_ms: int, traces: list[str], responses: list[str]) -> list[Touched]:
     """Traces with spans that came after `since_ms`, oldest first, at most MOST_TOUCHED of them.
 

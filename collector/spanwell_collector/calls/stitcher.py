@@ -16,7 +16,6 @@ from spanwell_collector.calls.loading import (
     list_partners,
     list_touched,
     load_spans,
-    read_clock,
 )
 from spanwell_collector.calls.stitch import LooseEnds, stitch
 from spanwell_collector.calls.writing import apply_corrections, list_hours
@@ -61,7 +60,7 @@ class Stitcher:
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._since_ms = read_clock(store) - LOOK_BACK_MS
+        self._since_ms = store.read_clock_ms() - LOOK_BACK_MS
         self._seen: dict[TraceKey, frozenset[str]] = {}
         self._backlog: dict[TraceKey, None] = {}
         self._waiting: dict[TraceKey, float] = {}
@@ -80,7 +79,7 @@ class Stitcher:
         return corrected
 
     def _find_work(self) -> None:
-        now, now_ms = self._clock(), read_clock(self._store)
+        now, now_ms = self._clock(), self._store.read_clock_ms()
         touched = list_touched(self._store, self._since_ms, self._traces.list(now), self._responses.list(now))
         due = [trace for trace, moment in self._waiting.items() if moment <= now]
         fresh = [one.trace for one in touched if one.span_ids - self._seen.get(one.trace, frozenset())]

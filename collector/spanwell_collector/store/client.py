@@ -4,7 +4,7 @@ import hashlib
 import queue
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +78,14 @@ class Store:
     def version(self) -> str:
         return str(self._writer.server_version)
 
+    def beside(self) -> "Store":
+        """The same store once more: what one handle waits for does not hold up the other's writes."""
+        return Store(path=self._path, dsn=self._dsn)
+
+    def read_clock_ms(self) -> int:
+        """The engine's time, which rows are stamped with, in milliseconds since 1970."""
+        return int(self.query("SELECT toUnixTimestamp64Milli(now64(3)) AS now_ms").column("now_ms").to_pylist()[0])
+
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask with bound `{name:Type}` parameters. Raises QueryError when the question is at fault."""
         with told_apart(), self._reader() as client:
@@ -88,6 +96,16 @@ class Store:
         """Run one statement that answers nothing."""
         with told_apart():
             self._writer.command(sql, parameters=dict(parameters or {}))
+
+    def operate(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        """Run one statement that may take long, with a client of its own: nothing else waits for it."""
+        with told_apart(), closing(self._open({**WRITE_SETTINGS, **settings})) as client:
+            client.command(sql, parameters=dict(parameters or {}))
+
+    def alter(self, table: str, change: str, *, wait: bool = False) -> None:
+        """Change a table; with `wait` its parts are rewritten before this returns, else in the background."""
+        sync = 2 if wait else 0
+        self.operate(f"ALTER TABLE spanwell.{table} {change}", alter_sync=sync, mutations_sync=sync)
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], *, token: str = "") -> None:
         """Store rows; the same `token` again changes nothing."""

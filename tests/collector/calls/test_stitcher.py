@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from spanwell_collector.calls.loading import read_clock
 from spanwell_collector.calls.stitcher import WAIT_SECONDS, Stitcher
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
@@ -194,4 +193,4 @@ def test_another_projects_span_with_the_same_ids_is_left_alone(house: House, sto
 
 
 def test_the_engines_clock_is_read_in_milliseconds(store: Store) -> None:
-    assert read_clock(store) == pytest.approx(datetime.now(UTC).timestamp() * 1000, abs=2000)
+    assert store.read_clock_ms() == pytest.approx(datetime.now(UTC).timestamp() * 1000, abs=2000)
