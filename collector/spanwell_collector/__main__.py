@@ -7,6 +7,7 @@ import sys
 from spanwell.config import load_config
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
+from spanwell_collector.lifecycle.retention import read_retention
 from spanwell_collector.server import serve
 
 
@@ -18,7 +19,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.load()
-        load_config(settings.config)
+        read_retention(load_config(settings.config).retention)
         if arguments.check:
             sys.stdout.write("ok\n")
         else:

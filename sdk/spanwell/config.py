@@ -33,7 +33,7 @@ UNUSED_SECTIONS = (
     "vector_store_registry",
     "worker_registry",
 )
-OWN_SECTIONS = ("cache", "judges", "drift", "alerts")
+OWN_SECTIONS = ("cache", "judges", "drift", "alerts", "retention")
 REFERENCE = "os.environ/"
 
 
@@ -54,6 +54,7 @@ class Config:
     judges: list[dict[str, Any]] = field(default_factory=list, repr=False)
     drift: dict[str, Any] = field(default_factory=dict, repr=False)
     alerts: dict[str, Any] = field(default_factory=dict, repr=False)
+    retention: dict[str, Any] = field(default_factory=dict, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     unused: tuple[str, ...] = ()  # sections that mean something to LiteLLM alone
 
