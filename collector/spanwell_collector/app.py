@@ -15,10 +15,12 @@ from spanwell_collector.access.registrar import Registrar
 from spanwell_collector.access.rights import OPEN_PATHS, Refusal, need_of
 from spanwell_collector.access.scope import confine, keep_within
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
+from spanwell_collector.api.retention import build_retention_routes
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.api.tokens import build_token_routes
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.http import HttpReceiver, encoding_of
+from spanwell_collector.receivers.intake import Room
 from spanwell_collector.receivers.refusals import PERMISSION_DENIED, UNAUTHENTICATED, RefusedError, respond
 from spanwell_collector.receivers.signals import BY_PATH
 from spanwell_collector.store.client import Store
@@ -26,11 +28,14 @@ from spanwell_collector.store.client import Store
 RPC_CODES: Final = {401: UNAUTHENTICATED, 403: PERMISSION_DENIED}
 
 
-def build_app(settings: Settings, store: Store, journal: Journal, gate: Gate, registrar: Registrar) -> ASGIApp:
+def build_app(
+    settings: Settings, store: Store, journal: Journal, room: Room, gate: Gate, registrar: Registrar
+) -> ASGIApp:
     """One ASGI application for the collector's port."""
-    receiver = HttpReceiver(journal)
+    receiver = HttpReceiver(journal, room)
     api = _build_api(settings, store, journal)
     api.include_router(build_token_routes(store, registrar, has_root=gate.has_root))
+    api.include_router(build_retention_routes(settings, store, registrar))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

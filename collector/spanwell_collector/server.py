@@ -10,18 +10,19 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
 from anyio import to_thread
 from starlette.types import ASGIApp
 
+from spanwell.config import load_config
 from spanwell.errors import ConfigError, StoreError
 from spanwell.settings import Settings
 from spanwell.spool import Spool
@@ -36,7 +37,10 @@ from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.ingest.prepare import Refiner
 from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.ingest.writer import Writer
+from spanwell_collector.lifecycle.retention import apply_rules, make_rules, read_retention
 from spanwell_collector.queries.ledger import list_accepted
+from spanwell_collector.receivers.grpc import build_grpc_server, join_address
+from spanwell_collector.receivers.intake import Room
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
@@ -47,6 +51,7 @@ logger = logging.getLogger("spanwell.collector")
 DOOR_THREADS: Final = 4
 FAILED: Final = 1
 MAX_CONNECTIONS: Final = 1000
+STOP_SECONDS: Final = 5  # that calls under way have to end
 QUESTION_THREADS: Final = 8  # of the query API; each has a client of its own
 
 
@@ -64,12 +69,14 @@ def serve(settings: Settings) -> None:
     Raises StoreError when the store cannot be opened, ConfigError when a port is taken.
     """
     settings = replace(settings, data=settings.data.absolute())
+    rules = make_rules(read_retention(load_config(settings.config).retention))
     threading.excepthook = _end_process
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_lock(settings.data / "collector" / "lock"))
         work_in(settings.data / "collector" / "scratch")
         ports = [settings.collector_port] + ([] if settings.clickhouse_dsn else [settings.sql_port])
         sockets = [stack.enter_context(bind(settings.host, port)) for port in ports]
+        bind(settings.host, settings.grpc_port).close()  # gRPC opens its own, and says less when it cannot
         store = open_store(settings)
         stack.callback(store.close)
         for name in migrate(store, load_migrations()):
@@ -77,14 +84,18 @@ def serve(settings: Settings) -> None:
         mapping = load_mapping()
         if install_pipeline(store, render_pipeline(render_mapping(mapping))):
             logger.info("made the views anew")
+        for rule in apply_rules(store, rules):
+            logger.info("%s: rows end by %s", rule.table, rule.ttl)
         gate = Gate(settings.api_token)
         registrar = Registrar(store, gate)
         registrar.refresh()
         stack.callback(keep_fresh(registrar))
-        apps = [build_app(settings, store, _start_intake(settings, store, mapping, stack), gate, registrar)]
+        journal, room = _start_intake(settings, store, mapping, stack), Room()
+        apps = [build_app(settings, store, journal, room, gate, registrar)]
         if not settings.clickhouse_dsn:
             apps.append(_open_door(settings, store, gate, stack))
-        uvloop.run(_serve(sockets, apps))
+        grpc = partial(build_grpc_server, join_address(settings.host, settings.grpc_port), journal, room, gate)
+        uvloop.run(_serve(sockets, apps, grpc))
 
 
 def _start_intake(settings: Settings, store: Store, mapping: Mappings, stack: contextlib.ExitStack) -> Journal:
@@ -159,7 +170,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror}") from error
 
 
-async def _serve(sockets: list[socket.socket], apps: list[ASGIApp]) -> None:
+async def _serve(sockets: list[socket.socket], apps: list[ASGIApp], build_grpc: Callable[[], Any]) -> None:
     to_thread.current_default_thread_limiter().total_tokens = QUESTION_THREADS
     servers = [Server(_configure(app)) for app in apps]
     loop = asyncio.get_running_loop()
@@ -167,7 +178,10 @@ async def _serve(sockets: list[socket.socket], apps: list[ASGIApp]) -> None:
         loop.add_signal_handler(number, _stop, servers)
     for listener in sockets:
         logger.info("listening on %s port %d", *listener.getsockname()[:2])
+    grpc = build_grpc()
+    await grpc.start()
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in zip(servers, sockets, strict=True)))
+    await grpc.stop(STOP_SECONDS)
 
 
 def _configure(app: ASGIApp) -> uvicorn.Config:
@@ -181,7 +195,7 @@ def _configure(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         limit_concurrency=MAX_CONNECTIONS,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
 
 

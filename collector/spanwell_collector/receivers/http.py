@@ -3,43 +3,36 @@
 What cannot be stored now is 503 with Retry-After, never 500: senders give up on a 500.
 """
 
-import asyncio
-from typing import Final
-
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from spanwell.errors import SpoolFullError
 from spanwell_collector import telemetry
 from spanwell_collector.access.scope import project_of
 from spanwell_collector.ingest.journal import Journal
-from spanwell_collector.receivers.checks import Accepted, make_answer, read_request
-from spanwell_collector.receivers.inflate import MAX_BODY_BYTES, inflate
+from spanwell_collector.receivers.checks import Accepted, make_answer
+from spanwell_collector.receivers.inflate import MAX_BODY_BYTES
+from spanwell_collector.receivers.intake import Room, keep, read
 from spanwell_collector.receivers.refusals import (
     INVALID_ARGUMENT,
     JSON,
     PROTOBUF,
     RESOURCE_EXHAUSTED,
-    UNAVAILABLE,
     Encoding,
     RefusedError,
     respond,
 )
 from spanwell_collector.receivers.signals import BY_PATH, Signal
 
-MAX_HELD_BYTES: Final = 256 << 20  # of request bodies, all together
-THREAD_FROM_BYTES: Final = 1 << 20  # below it a request is decoded in less time than a thread takes to start
-
 
 class HttpReceiver:
-    """The application behind POST /v1/traces, /v1/logs and /v1/metrics."""
+    """The application behind POST /v1/traces, /v1/logs and /v1/metrics; `room` is what all requests share."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, room: Room) -> None:
         self._journal = journal
-        self._held_bytes = 0
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -61,45 +54,25 @@ class HttpReceiver:
             await self._read(request, chunks)
             body, compression = b"".join(chunks), request.headers.get("content-encoding", "")
             project = project_of(request.scope)
-            if len(body) < THREAD_FROM_BYTES and not compression:
-                accepted = read_request(signal, body, encoding, project)
-            else:
-                accepted = await asyncio.to_thread(_inflate_and_read, signal, body, compression, encoding, project)
+            accepted = await read(signal, body, compression, encoding, project)
             await keep(self._journal, signal, accepted)
         finally:
-            self._held_bytes -= sum(map(len, chunks))
+            self._room.leave(sum(map(len, chunks)))
         return _respond(signal, accepted, encoding)
 
     async def _read(self, request: Request, chunks: list[bytes]) -> None:
         size = 0
         async for chunk in request.stream():
+            self._room.enter(len(chunk))
             chunks.append(chunk)
             size += len(chunk)
-            self._held_bytes += len(chunk)
             if size > MAX_BODY_BYTES:
                 raise RefusedError(RESOURCE_EXHAUSTED, f"the request is larger than {MAX_BODY_BYTES} bytes")
-            if self._held_bytes > MAX_HELD_BYTES:
-                raise RefusedError(UNAVAILABLE, "too many requests at once", http_status=429)
-
-
-async def keep(journal: Journal, signal: Signal, accepted: Accepted) -> None:
-    """Return when it is on the disk. Raises RefusedError when it cannot be."""
-    try:
-        if accepted.items or accepted.rejected:
-            await journal.write(accepted.record, accepted.items)
-    except SpoolFullError as error:
-        raise RefusedError(UNAVAILABLE, str(error)) from error
-    telemetry.ITEMS_ACCEPTED.labels(signal.name).inc(accepted.items)
-    telemetry.ITEMS_REJECTED.labels(signal.name).inc(accepted.rejected)
 
 
 def encoding_of(headers: Headers) -> Encoding:
     """How to answer: as the request came, and in protobuf where that cannot be told."""
     return JSON if _content_type(headers) == JSON else PROTOBUF
-
-
-def _inflate_and_read(signal: Signal, body: bytes, compression: str, encoding: Encoding, project: str) -> Accepted:
-    return read_request(signal, inflate(body, compression), encoding, project)
 
 
 def _check_head(request: Request) -> Encoding:
