@@ -120,7 +120,7 @@ def test_a_busy_port_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch)
         port = taken.getsockname()[1]
 
         with pytest.raises(SpanwellError, match=f"port {port} of the .* is in use: .* or set SPANWELL_"):
-            wait_for_ports(Settings(collector_port=port, proxy_port=port, sql_port=port, dashboard_port=port))
+            wait_for_ports(Settings(collector_port=port, grpc_port=port, sql_port=port))
 
 
 def test_with_a_configuration_there_is_no_demo(tmp_path: Path) -> None:

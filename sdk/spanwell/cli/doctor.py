@@ -41,6 +41,7 @@ HEALTH_PATHS = {
     "sql_port": "/ping",
     "dashboard_port": "/_stcore/health",
 }
+NAMES = {"sql_port": "SQL door", "grpc_port": "collector for gRPC"}
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,12 @@ async def _ask_network(settings: Settings, config: Config) -> list[Finding]:
 
 
 async def _check_port(settings: Settings, field: str) -> Finding:
-    port, name = getattr(settings, field), field.removesuffix("_port").replace("sql", "SQL door")
+    port, name = getattr(settings, field), NAMES.get(field, field.removesuffix("_port"))
     if is_port_free(settings.host, port):
         return Finding("ok", f"port {port} of the {name} is free; it is not running")
-    address: str = getattr(settings, field.replace("_port", "_url"))
-    status = await get_status(address + HEALTH_PATHS[field], BACKEND_TIMEOUT_S)
+    asked = "collector_port" if field == "grpc_port" else field  # gRPC is the collector's too, and not plain HTTP
+    address: str = getattr(settings, asked.replace("_port", "_url"))
+    status = await get_status(address + HEALTH_PATHS[asked], BACKEND_TIMEOUT_S)
     if status == 200:
         return Finding("ok", f"the {name} answers on port {port}")
     advice = f"stop what uses it, or set {PREFIX}{field.upper()}"

@@ -86,7 +86,7 @@ def wait_for_ports(settings: Settings) -> None:
 
 def port_fields(settings: Settings) -> list[str]:
     """Names of the settings that hold a port Spanwell will bind."""
-    fields = ["collector_port", "sql_port", "proxy_port", "dashboard_port"]
+    fields = ["collector_port", "grpc_port", "sql_port", "proxy_port", "dashboard_port"]
     return [field for field in fields if field != "sql_port" or not settings.clickhouse_dsn]
 
 
@@ -226,7 +226,7 @@ def ready_text(plan: Plan) -> str:
         "",
         f"  dashboard   {settings.dashboard_url}",
         f"  proxy       {settings.proxy_url}/v1",
-        f"  collector   {settings.collector_url}  (OTLP/HTTP and /api/v1)",
+        f"  collector   {settings.collector_url}  (OTLP/HTTP and /api/v1; OTLP/gRPC on port {settings.grpc_port})",
         f"  SQL         {sql}  (database spanwell)",
         f"  data        {settings.data}",
         "",
