@@ -1,11 +1,11 @@
 """What can be measured, and by what it can be cut: the only fragments of SQL that a request chooses between.
 
-A metric is taken over requests: spans of a model call that were not Spanwell's own (see REQUESTS).
+A metric is taken over requests: the one span that counts for a model call, Spanwell's own left out (see REQUESTS).
 """
 
 from typing import Final, NamedTuple
 
-REQUESTS: Final = "operation IN ('chat', 'text_completion', 'embeddings') AND purpose = ''"
+REQUESTS: Final = "operation IN ('chat', 'text_completion', 'embeddings') AND purpose = '' AND duplicate_of = ''"
 
 
 class Metric(NamedTuple):

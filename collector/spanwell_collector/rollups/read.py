@@ -50,7 +50,7 @@ USAGE_METRICS: Final = {
 BUILT: Final = """
 SELECT groupUniqArray(toUnixTimestamp(period)) AS periods, max(version) AS version
 FROM spanwell.rollups
-WHERE rollup = {rollup:String} AND project = {project:String}
+WHERE name = {name:String} AND project = {project:String}
   AND period >= toDateTime({first:UInt32}, 'UTC') AND period < toDateTime({last:UInt32}, 'UTC')
 """
 # A version that came after the plan was made does not count for it, and one that was replaced stays for some minutes.
@@ -63,7 +63,7 @@ WHERE project = {{usage_project:String}}
 (
     SELECT period, max(version)
     FROM spanwell.rollups
-    WHERE rollup = '{table}' AND project = {{usage_project:String}} AND version <= {{usage_version:UInt64}}
+    WHERE name = '{table}' AND project = {{usage_project:String}} AND version <= {{usage_version:UInt64}}
       AND period >= toDateTime({{usage_from:UInt32}}, 'UTC')
       AND period < toDateTime({{usage_until:UInt32}}, 'UTC')
     GROUP BY period
@@ -152,6 +152,6 @@ def _make_plan(store: Store, rollup: Rollup, project: str, start_us: int, end_us
     first, last = -(-start_us // period_us) * rollup.seconds, end_us // period_us * rollup.seconds
     if first >= last:
         return Plan(0, 0, 0)
-    asked = {"rollup": rollup.table, "project": project, "first": first, "last": last}
+    asked = {"name": rollup.table, "project": project, "first": first, "last": last}
     built = store.query(BUILT, asked).to_pylist()[0]
     return Plan(*find_stretch(built["periods"], rollup.seconds), built["version"])

@@ -68,7 +68,7 @@ SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 -- One row a period and version. It is written when all of the version's sums are: from then on it counts.
 CREATE TABLE spanwell.rollups
 (
-    rollup   LowCardinality(String),
+    name     LowCardinality(String),
     project  LowCardinality(String),
     period   DateTime('UTC'),
     version  UInt64,
@@ -77,7 +77,7 @@ CREATE TABLE spanwell.rollups
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(period)
-ORDER BY (rollup, project, period, version)
+ORDER BY (name, project, period, version)
 TTL period + INTERVAL 13 MONTH
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
