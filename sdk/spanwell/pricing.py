@@ -1,37 +1,54 @@
 """What a call costs: a price table as data, and one pure function. Money is Decimal, in US dollars.
 
 The table is LiteLLM's, read as a file out of its installed package without importing it (16 ms instead of 2 s),
-under whatever prices the user's own configuration gives.
+under whatever prices the user's own configuration gives. The collector computes the same sum in SQL, to the last digit.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from importlib.util import find_spec
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from spanwell.errors import ConfigError
+from spanwell.rates import KINDS, OFF_PEAK, Card, fill, order, read_cards, read_off_peak, read_standard
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
+MAX_TOKENS: Final = 2**32 - 1  # what a column of the store holds; a larger count is no count
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call. `cached` and `cache_write` are part of `input`; `reasoning` is part of `output`."""
+    """Tokens of one call.
+
+    `cached`, `cache_write`, `audio_input` and `image_input` are part of `input`; `reasoning`, `audio_output` and
+    `image_output` are part of `output`; `cache_write_1h` is the part of `cache_write` that is kept for an hour.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars a token, by kind of token. A kind without a rate of its own is charged at its parent's."""
+    """US dollars a token, by kind of token. A kind without a rate of its own is charged at its parent's.
+
+    `cards` are the rates of other service tiers and of long inputs; `off_peak` the hours of the week, counted from
+    Monday 00:00 UTC, at which the card of that name holds.
+    """
 
     input: Decimal
     output: Decimal
@@ -39,6 +56,14 @@ class Price:
     cached: Decimal | None = None
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    image_input: Decimal | None = None
+    image_output: Decimal | None = None
+    request: Decimal | None = None  # a call, whatever its tokens
+    cards: tuple[Card, ...] = ()
+    off_peak: tuple[int, ...] = ()
 
     @classmethod
     def from_litellm(cls, entry: Mapping[str, Any], version: str) -> "Price | None":
@@ -46,32 +71,65 @@ class Price:
 
         Raises ConfigError for a rate that is no number.
         """
-        if entry.get("input_cost_per_token") is None:
+        listed = read_standard(entry)
+        if not listed:
             return None
-        return cls(
-            input=_rate(entry, "input_cost_per_token") or Decimal(0),
-            output=_rate(entry, "output_cost_per_token") or Decimal(0),
-            version=version,
-            cached=_rate(entry, "cache_read_input_token_cost"),
-            cache_write=_rate(entry, "cache_creation_input_token_cost"),
-            reasoning=_rate(entry, "output_cost_per_reasoning_token"),
+        cards, off_peak = read_cards(entry, listed), read_off_peak(entry)
+        return cls(**{"output": Decimal(0), **listed}, version=version, cards=cards, off_peak=off_peak)
+
+    @cached_property
+    def standard(self) -> Card:
+        """The card that holds where no other does."""
+        listed = {kind: rate for kind in KINDS if (rate := getattr(self, kind)) is not None}
+        return Card("", 0, order(fill(listed)))
+
+    def choose(self, input_tokens: int, service_tier: str, at: datetime | None) -> Card:
+        """The card a call is charged by: of the hour, else of its tier, and of the longest input reached."""
+        tiers = {card.service_tier for card in self.cards}
+        tier = service_tier if service_tier in tiers else ""
+        if at is not None and 24 * at.weekday() + at.hour in self.off_peak:
+            tier = OFF_PEAK
+        return max(
+            card
+            for card in (self.standard, *self.cards)
+            if card.service_tier == tier and card.from_tokens <= min(input_tokens, MAX_TOKENS)
         )
 
 
-def cost_usd(usage: Usage, price: Price) -> Decimal:
-    """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning.
+def costs_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> dict[str, Decimal]:
+    """US dollars by kind, of the kinds that cost something. `at` is UTC; None is the time of day when it costs most.
 
-    A backend that reports more cached tokens than input leaves no plain ones, never a negative cost.
+    Tokens that would be more than the total they are part of are left out, so none is ever charged twice.
     """
-    plain_input = max(usage.input - usage.cached - usage.cache_write, 0)
-    plain_output = max(usage.output - usage.reasoning, 0)
-    return (
-        plain_input * price.input
-        + usage.cached * (price.input if price.cached is None else price.cached)
-        + usage.cache_write * (price.input if price.cache_write is None else price.cache_write)
-        + plain_output * price.output
-        + usage.reasoning * (price.output if price.reasoning is None else price.reasoning)
-    )
+    rates = price.choose(usage.input, service_tier, at).rates
+    charges = zip(KINDS, rates, (*_split_input(usage), *_split_output(usage), 1), strict=True)
+    return {kind: cost for kind, rate, tokens in charges if (cost := rate * tokens)}
+
+
+def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> Decimal:
+    """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning."""
+    return sum(costs_usd(usage, price, service_tier=service_tier, at=at).values(), Decimal(0))
+
+
+def _split_input(usage: Usage) -> list[int]:
+    written = max(_bound(usage.cache_write) - _bound(usage.cache_write_1h), 0)
+    parts = (usage.cached, usage.cache_write_1h, written, usage.audio_input, usage.image_input)
+    return _split(usage.input, parts)
+
+
+def _split_output(usage: Usage) -> list[int]:
+    return _split(usage.output, (usage.reasoning, usage.audio_output, usage.image_output))
+
+
+def _split(total: int, parts: tuple[int, ...]) -> list[int]:
+    """Each part as far as the total reaches, and then what is left of the total."""
+    total = _bound(total)
+    ends = [min(end, total) for end in accumulate(map(_bound, parts), initial=0)]
+    return [end - start for start, end in pairwise((*ends, total))]
+
+
+def _bound(tokens: int) -> int:
+    return min(max(tokens, 0), MAX_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -100,17 +158,3 @@ def load_price_table() -> PriceTable:
         return PriceTable()
     content = path.read_bytes()
     return PriceTable(version="litellm-" + hashlib.sha256(content).hexdigest()[:12], entries=json.loads(content))
-
-
-def _rate(entry: Mapping[str, Any], name: str) -> Decimal | None:
-    value = entry.get(name)
-    if value is None:
-        return None
-    try:
-        # repr of a float is the shortest text that reads back as it: 7.5e-08 becomes exactly 0.000000075.
-        rate = Decimal(repr(float(value)))
-    except (TypeError, ValueError):
-        rate = Decimal("NaN")
-    if not rate.is_finite() or rate < 0:
-        raise ConfigError(f"{name}: {value!r} is no price; write US dollars a token, such as 0.0000002")
-    return rate
