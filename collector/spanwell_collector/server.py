@@ -45,6 +45,7 @@ from spanwell_collector.store.client import Store
 from spanwell_collector.store.guarded import GuardedEngine
 from spanwell_collector.store.migrate import load_migrations, migrate
 from spanwell_collector.store.pipeline.install import install_pipeline, render_pipeline
+from spanwell_collector.upkeep import start_upkeep
 
 logger = logging.getLogger("spanwell.collector")
 
@@ -92,6 +93,7 @@ def serve(settings: Settings) -> None:
         stack.callback(keep_fresh(registrar))
         journal, room = _start_intake(settings, store, mapping, stack), Room()
         apps = [build_app(settings, store, journal, room, gate, registrar)]
+        stack.callback(start_upkeep(store))
         if not settings.clickhouse_dsn:
             apps.append(_open_door(settings, store, gate, stack))
         grpc = partial(build_grpc_server, join_address(settings.host, settings.grpc_port), journal, room, gate)
