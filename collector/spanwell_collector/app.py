@@ -1,5 +1,6 @@
 """The collector's HTTP front: OTLP by the short way, everything else through FastAPI."""
 
+from functools import partial
 from typing import Final
 
 from fastapi import Depends, FastAPI
@@ -18,7 +19,9 @@ from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.retention import build_retention_routes
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.api.tokens import build_token_routes
+from spanwell_collector.api.users import build_user_routes
 from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.lifecycle.forget import list_spools
 from spanwell_collector.receivers.http import HttpReceiver, encoding_of
 from spanwell_collector.receivers.intake import Room
 from spanwell_collector.receivers.refusals import PERMISSION_DENIED, UNAUTHENTICATED, RefusedError, respond
@@ -36,6 +39,7 @@ def build_app(
     api = _build_api(settings, store, journal)
     api.include_router(build_token_routes(store, registrar, has_root=gate.has_root))
     api.include_router(build_retention_routes(settings, store, registrar))
+    api.include_router(build_user_routes(store, registrar, partial(list_spools, settings.data)))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

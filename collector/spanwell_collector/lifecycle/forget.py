@@ -1,0 +1,194 @@
+"""Forgets a user: finds what is stored about one, deletes it, and waits until the bytes are gone.
+
+What is forgotten: the user's spans, and of their traces those that name no user; their texts and scores; scores the
+user gave; the user's own sums; measurements, alerts and dead letters that name the user. Sums without users are made
+anew without these calls. What cannot be told to be the user's is named in the answer, never passed over in silence.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from spanwell_collector.lifecycle.purge import purge
+from spanwell_collector.rollups.changes import mark_changed
+from spanwell_collector.store.client import Store
+from spanwell_collector.store.statements import quote_text
+
+SPOOL_SECONDS: Final = 10.0
+UNLOGGED: Final = {"log_queries": 0}  # a server would keep the statement, and the user's id with it
+# A mutation's text stays on the disk, so it must not hold the id: it refers to this table, which goes with its files.
+CREATE_KEYS: Final = """
+CREATE TABLE spanwell.forgetting
+(
+    project  String,
+    trace_id String,
+    span_id  String,
+    hour     DateTime64(0, 'UTC'),
+    user_id  String,
+    needle   String
+)
+ENGINE = MergeTree
+ORDER BY (trace_id, span_id)
+"""
+FIND_SPANS: Final = """
+INSERT INTO spanwell.forgetting
+SELECT project, trace_id, span_id, toStartOfHour(ts), {user:String}, ''
+FROM spanwell.spans
+WHERE user_id IN ('', {user:String})
+  AND trace_id IN (
+      SELECT trace_id FROM spanwell.spans WHERE user_id = {user:String} AND {project:String} IN ('', project))
+  AND {project:String} IN ('', project)
+"""
+# What tells of one of these calls once more, from a trace of its own.
+FIND_DUPLICATES: Final = """
+INSERT INTO spanwell.forgetting
+SELECT project, trace_id, span_id, toStartOfHour(ts), {user:String}, ''
+FROM spanwell.spans
+WHERE position(duplicate_of, ':') > 0
+  AND duplicate_of IN (SELECT concat(trace_id, ':', span_id) FROM spanwell.forgetting)
+  AND {project:String} IN ('', project)
+"""
+KEYS: Final = "SELECT trace_id, span_id FROM spanwell.forgetting WHERE span_id != ''"
+TRACES: Final = "SELECT trace_id FROM spanwell.forgetting WHERE span_id != ''"
+# What stands in one of these traces and belongs to no span any more.
+STRAY: Final = (
+    f"trace_id IN ({TRACES}) AND (trace_id, span_id) NOT IN"
+    f" (SELECT trace_id, span_id FROM spanwell.spans WHERE trace_id IN ({TRACES}))"  # noqa: S608 - our own words
+)
+USERS: Final = "SELECT user_id FROM spanwell.forgetting"
+NEEDLES: Final = "SELECT groupUniqArray(needle) FROM spanwell.forgetting WHERE needle != ''"
+NAMES_USER: Final = f"arrayExists(value -> value IN ({USERS}), mapValues(labels))"
+CONDITIONS: Final = {  # spans last: they tell what the other rows belong to, should this stop half-way
+    "texts": f"(trace_id, span_id) IN ({KEYS}) OR ({STRAY})",
+    "scores": f"(trace_id, span_id) IN ({KEYS}) OR ({STRAY}) OR (source = 'user' AND author IN ({USERS}))",
+    "usage_daily_users": f"user_id IN ({USERS})",
+    "metrics": NAMES_USER,
+    "alert_events": NAMES_USER,
+    "dead_letters": f"arrayExists(needle -> position(payload, needle) > 0, ({NEEDLES}))",
+    "spans": f"(trace_id, span_id) IN ({KEYS})",
+}
+HOURS: Final = """
+SELECT project, groupUniqArray(hour) AS hours
+FROM spanwell.forgetting
+WHERE span_id != ''
+GROUP BY project
+"""
+DRIFT: Final = "SELECT count() AS checks FROM spanwell.drift_checks WHERE notEmpty(examples)"
+
+
+class Forgotten(NamedTuple):
+    """Rows deleted (or found, in a dry run) by table, how many hours are summed anew, and what is left to a human."""
+
+    rows: dict[str, int]
+    hours: int
+    left: list[str]
+
+
+def forget_user(
+    store: Store, user_id: str, *, project: str = "", spools: Sequence[Path] = (), dry_run: bool = False
+) -> Forgotten:
+    """Delete what is stored about a user, in one project or in all. One call at a time; it may take minutes.
+
+    Spans that were accepted and are not stored yet are waited for; `spools` are the directories that may hold some.
+    """
+    if not dry_run:
+        _await_stored(spools)
+    with _find(store, user_id, project):
+        found = {table: _count(store, table, project) for table in CONDITIONS}
+        hours = {row["project"]: row["hours"] for row in store.query(HOURS).to_pylist()}
+        if not dry_run:
+            touched = [table for table, rows in found.items() if rows]
+            for table in touched:
+                store.alter(table, f"DELETE WHERE {_narrow(table, project)}", wait=True)
+            for name, starts in hours.items():
+                mark_changed(store, name, starts)
+    left = [] if dry_run else [f"files of replaced part {part}" for part in purge(store, list(CONDITIONS))]
+    left += [f"{path} holds the id" for path in _search(spools, user_id)]
+    return Forgotten(found, sum(map(len, hours.values())), left + _cautions(store))
+
+
+def sweep_keys(store: Store) -> None:
+    """Clear away what a process that was killed while forgetting has left."""
+    store.operate(
+        "KILL MUTATION WHERE database = 'spanwell' AND NOT is_done AND command LIKE '%spanwell.forgetting%' SYNC"
+    )
+    store.operate("DROP TABLE IF EXISTS spanwell.forgetting SYNC")
+
+
+@contextmanager
+def _find(store: Store, user_id: str, project: str) -> Iterator[None]:
+    """Keep the keys of all that is to be forgotten in a table while the block runs."""
+    sweep_keys(store)
+    store.operate(CREATE_KEYS)
+    try:
+        columns = ("user_id", "needle")
+        store.insert("forgetting", [(user_id, _needle(user_id))], columns)
+        for statement in (FIND_SPANS, FIND_DUPLICATES):
+            store.operate(statement, {"user": user_id, "project": project}, **UNLOGGED)
+        yield
+    finally:
+        store.operate("DROP TABLE spanwell.forgetting SYNC")
+
+
+def _needle(user_id: str) -> bytes:
+    """How an OTLP message spells the id as a whole value: within a longer word it is somebody else's."""
+    word = user_id.encode()
+    length, digits = len(word), bytearray()
+    while length > 127:
+        digits.append(length & 127 | 128)
+        length >>= 7
+    return b"\x0a" + bytes((*digits, length)) + word
+
+
+def _narrow(table: str, project: str) -> str:
+    condition = f"({CONDITIONS[table]})"
+    return f"{condition} AND project = {quote_text(project)}" if project else condition
+
+
+def _count(store: Store, table: str, project: str) -> int:
+    rows = store.query(f"SELECT count() AS rows FROM spanwell.{table} WHERE {_narrow(table, project)}")  # noqa: S608
+    return int(rows.column("rows").to_pylist()[0])
+
+
+def _cautions(store: Store) -> list[str]:
+    checks = int(store.query(DRIFT).column("checks").to_pylist()[0])
+    quoted = f"{checks} drift checks quote prompts, which are not known to be anyone's" if checks else ""
+    kept = "backups made before, the gateway's cache of answers, and the webhooks that were sent are not searched"
+    return [caution for caution in (quoted, kept) if caution]
+
+
+def list_spools(data: Path) -> list[Path]:
+    """Where, on this machine, spans wait to be stored: the collector's and the gateway's directories."""
+    return [path for path in (data / "collector" / "spool", data / "collector" / "dead") if path.is_dir()] + sorted(
+        data.glob("proxy/spool-*")
+    )
+
+
+def _await_stored(spools: Sequence[Path]) -> None:
+    waiting = set(_files(spools))
+    deadline = time.monotonic() + SPOOL_SECONDS
+    while waiting and time.monotonic() < deadline:
+        time.sleep(0.05)
+        waiting &= set(_files(spools))
+
+
+def _search(spools: Sequence[Path], user_id: str) -> list[Path]:
+    needle = _needle(user_id)
+    return [path for path in _files(spools) if needle in _read(path)]
+
+
+def _files(spools: Iterable[Path]) -> list[Path]:
+    return sorted(path for spool in spools for path in spool.glob("*") if path.is_file())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def describe(forgotten: Forgotten) -> dict[str, Any]:
+    return {"rows": forgotten.rows, "hours_changed": forgotten.hours, "left": forgotten.left}
