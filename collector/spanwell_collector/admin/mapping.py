@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -22,9 +24,9 @@ from spanwell_collector.dialects.jsontext import to_text
 from spanwell_collector.dialects.mapping import Mappings, load_mapping
 from spanwell_collector.dialects.refine import CALLS, refine
 from spanwell_collector.dialects.values import Attributes, read_attributes
-from spanwell_collector.receivers.checks import read_request
-from spanwell_collector.receivers.refusals import JSON, PROTOBUF, RefusedError
-from spanwell_collector.receivers.signals import SIGNALS
+from spanwell_collector.ingest.faults import complain, take_out_faulty
+from spanwell_collector.receivers.otlp_json import parse_json
+from spanwell_collector.receivers.refusals import RefusedError
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
 from spanwell_collector.store.pipeline.install import install_pipeline, render_pipeline
@@ -97,7 +99,7 @@ def _list(_options: argparse.Namespace, _settings: Settings) -> int:
 
 def _test(options: argparse.Namespace, _settings: Settings) -> int:
     mapping = load_mapping()
-    sent = _read(options.file)
+    sent, complaint = _read(options.file)
     refined = ExportTraceServiceRequest()
     refined.CopyFrom(sent)
     for source in refined.resource_spans:
@@ -114,20 +116,36 @@ def _test(options: argparse.Namespace, _settings: Settings) -> int:
     for cut in (sample for metric in telemetry.CUT.collect() for sample in metric.samples):
         if cut.name.endswith("_total"):
             write(f"out of bounds and cut: {cut.labels['kind']}, {cut.value:.0f} times")
+    if complaint:
+        write(f"not accepted: {complaint}")
     write(f"{recognised} of {len(rows)} spans are in a dialect that is known")
     return 0 if recognised else 1
 
 
-def _read(path: Path) -> ExportTraceServiceRequest:
-    """Raises ConfigError when the file is no request of traces."""
+def move_to_now(request: ExportTraceServiceRequest, now_ns: int) -> None:
+    """Begin the latest span at `now_ns` and keep all distances: what is too old is neither accepted nor kept."""
+    spans = [span for _, span in _spans(request)]
+    moved = now_ns - max((span.start_time_unix_nano for span in spans), default=0)
+    for span in spans:
+        span.start_time_unix_nano = max(0, span.start_time_unix_nano + moved)
+        span.end_time_unix_nano = max(0, span.end_time_unix_nano + moved)
+        for event in span.events:
+            event.time_unix_nano = max(0, event.time_unix_nano + moved)
+
+
+def _read(path: Path) -> tuple[ExportTraceServiceRequest, str]:
+    """What the collector accepts of it, and why not the rest. Raises ConfigError when it is no request of traces."""
     try:
         body = path.read_bytes()
-        record = read_request(SIGNALS[0], body, JSON if body.lstrip().startswith(b"{") else PROTOBUF).record
-    except (OSError, RefusedError) as error:
+        if body.lstrip().startswith(b"{"):
+            request = parse_json(body, ExportTraceServiceRequest).message
+        else:
+            request = ExportTraceServiceRequest.FromString(body)
+    except (OSError, RefusedError, DecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    request = ExportTraceServiceRequest()
-    request.ParseFromString(record[1:])
-    return request
+    now_ns = time.time_ns()
+    move_to_now(request, now_ns)
+    return request, complain(take_out_faulty(request, now_ns))
 
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[tuple[str, Span]]:
@@ -160,11 +178,11 @@ def _describe(
     yield f"    dialect {row['dialect']}, operation {row['operation'] or 'none'}: {request}{failed}"
     for name, fact in explain(mapping, refined).items():
         value = row[COLUMNS[name]] if name in COLUMNS else dict(row["attributes"]).get(name, "")
-        yield f"    {COLUMNS.get(name, name):<19} {_short(value):<36} {_origin(name, fact, sent)}"
+        yield f"    {COLUMNS.get(name, name):<27} {_short(value):<36} {_origin(name, fact, sent)}"
     for messages, plain, text in TEXTS:
         yield from _describe_text(text, row[text] or "", messages in refined, plain in refined, row["operation"])
     for name in list_unmapped(mapping, refined):
-        yield f"    {'not mapped':<19} {name} = {_short(to_text(refined[name]))}"
+        yield f"    {'not mapped':<27} {name} = {_short(to_text(refined[name]))}"
     yield ""
 
 
@@ -181,10 +199,10 @@ def _describe_text(name: str, text: str, is_messages: bool, is_plain: bool, oper
         for message in json.loads(text):
             for part in message["parts"]:
                 said = part.get("content", part.get("name", part.get("response", "")))
-                yield f"    {name:<19} {message['role']}: {part['type']}: {_short(said)}"
+                yield f"    {name:<27} {message['role']}: {part['type']}: {_short(said)}"
     elif is_plain:
         note = "  (not read as messages)" if operation in CALLS else ""
-        yield f"    {name:<19} {_short(text)}{note}"
+        yield f"    {name:<27} {_short(text)}{note}"
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,7 @@ from spanwell_collector.dialects.values import Attributes
 Correct = Callable[[Any, Attributes], None]
 
 ERROR: Final = 2  # Status.StatusCode of OTLP
+MOST_TOKENS: Final = (1 << 32) - 1  # what the store's columns hold
 SECOND: Final = 1_000_000_000  # nanoseconds
 SCRUBBED: Final = "[Scrubbed due to"
 VERCEL_APIS: Final = frozenset(
@@ -63,7 +64,7 @@ def correct_logfire(span: Any, attributes: Attributes) -> None:
 def correct_mlflow(_span: Any, attributes: Attributes) -> None:
     """Every value is JSON; `gen_ai.request.model` has the model that answered, `model` the one that was asked."""
     _unquote(attributes, "")
-    if c.OPERATION not in attributes and attributes.get("mlflow.spanType") not in MLFLOW_MODELS:
+    if c.OPERATION not in attributes and str(attributes.get("mlflow.spanType")) not in MLFLOW_MODELS:
         return
     if isinstance(model := attributes.pop("model", None), str):
         if c.REQUEST_MODEL in attributes:
@@ -73,7 +74,7 @@ def correct_mlflow(_span: Any, attributes: Attributes) -> None:
 
 def correct_openllmetry(_span: Any, attributes: Attributes) -> None:
     """The name of a tool or an agent is the traced function's."""
-    named = {"tool": c.TOOL_NAME, "agent": c.AGENT_NAME}.get(attributes.get("traceloop.span.kind", ""))
+    named = {"tool": c.TOOL_NAME, "agent": c.AGENT_NAME}.get(str(attributes.get("traceloop.span.kind")))
     if named and (name := attributes.get("traceloop.entity.name")):
         attributes.setdefault(named, name)
 
@@ -120,7 +121,7 @@ def correct_usage(attributes: Attributes, tokens: Mapping[str, Any]) -> None:
 def read_count(value: Any) -> int:
     """A number of tokens, in whatever type it was sent; 0 where it is none."""
     try:
-        return max(0, int(value or 0))
+        return min(max(0, int(value or 0)), MOST_TOKENS)
     except (TypeError, ValueError, OverflowError):
         return 0
 

@@ -36,6 +36,8 @@ MARKERS: Final = (
     ("gen_ai.usage.total_tokens", "openllmetry"),
     ("gen_ai.provider.name", "gen_ai"),
     ("gen_ai.system", "gen_ai_old"),
+    ("gen_ai.input.messages", "gen_ai"),
+    ("gen_ai.output.messages", "gen_ai"),
     ("gen_ai.operation.name", "gen_ai"),
 )
 """What is most particular comes first: packages write OpenTelemetry's names beside their own."""

@@ -39,13 +39,20 @@ def _find(target: Target, attributes: Mapping[str, Any], dialect: str) -> Fact:
 
 def _read(source: Source, value: Any) -> str:
     if source.unit == "ms" and value is not None:
-        return f"{float(value) / 1000:g}"
+        return _to_seconds(value)
     for step in source.path:
         value = undo_json(value)
         value = value.get(step) if isinstance(value, Mapping) else None
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else to_text(value)
+
+
+def _to_seconds(ms: Any) -> str:
+    try:
+        return str(float(ms) / 1000)
+    except (TypeError, ValueError):
+        return ""
 
 
 def _say(target: Target, text: str) -> str:

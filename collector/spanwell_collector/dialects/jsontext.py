@@ -20,7 +20,9 @@ def to_json(value: Any) -> str:
     """`value` as JSON text. What JSON cannot hold becomes text of its own; what nests beyond reason becomes ''."""
     try:
         return orjson.dumps(value, default=repr).decode()
-    except TypeError:  # half a surrogate pair, or an integer that is too long
+    except TypeError:  # half a surrogate pair, an integer that is too long, or too many levels
+        pass
+    try:
         return json.dumps(value, default=repr)
     except RecursionError:
         return ""

@@ -6,6 +6,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from spanwell import conventions as c
 from spanwell.messages import Message
+from spanwell_collector import telemetry
 from spanwell_collector.dialects.bodies import read_bodies
 from spanwell_collector.dialects.bounds import (
     LONGEST_KEY,
@@ -69,10 +70,21 @@ def refine_span(span: Span, dialect: str, mapping: Mappings) -> None:
         dialect = dialect or detect_marks(after)
         after[c.DIALECT] = dialect
         if dialect != PLAIN:
-            _translate(span, after, dialect, mapping)
+            after = _translate_or_leave(span, after, dialect, mapping)
         _tell_error(span, after)
     write_attributes(span.attributes, before, bound_attributes(after))
     bound_span(span)
+
+
+def _translate_or_leave(span: Span, attributes: Attributes, dialect: str, mapping: Mappings) -> Attributes:
+    """JSON that nests deeper than Python's stack is nobody's message: such a span stays as it was sent."""
+    translated = dict(attributes)
+    try:
+        _translate(span, translated, dialect, mapping)
+    except RecursionError:
+        telemetry.CUT.labels("depth").inc()
+        return attributes
+    return translated
 
 
 def _translate(span: Span, attributes: Attributes, dialect: str, mapping: Mappings) -> None:
@@ -112,7 +124,7 @@ def _place_returned(attributes: Attributes, operation: str, returned: Any) -> li
 
 def _write(content: Any) -> str:
     text = to_json(content)
-    return to_json(cut_media(content)) if has_media(text) else text
+    return to_json(cut_media(content)) if has_media(text) or not text else text
 
 
 def _tell_error(span: Span, attributes: Attributes) -> None:

@@ -10,6 +10,7 @@ from spanwell_collector.dialects.jsontext import to_json
 Attributes = dict[str, Any]
 
 DEEPEST: Final = 32  # lists in lists: an honest message needs eight
+LARGEST_INT: Final = (1 << 63) - 1
 ABSENT: Final = object()
 
 
@@ -58,8 +59,10 @@ def _write_value(target: AnyValue, value: Any) -> None:
         target.string_value = value.encode("utf-8", "replace").decode()
     elif isinstance(value, bool):
         target.bool_value = value
-    elif isinstance(value, int):
+    elif isinstance(value, int) and abs(value) <= LARGEST_INT:
         target.int_value = value
+    elif isinstance(value, int):
+        target.string_value = str(value)
     elif isinstance(value, float):
         target.double_value = value
     elif isinstance(value, bytes):

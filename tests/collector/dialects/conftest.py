@@ -1,11 +1,13 @@
 """One store with the whole pipeline in it; every test keeps apart by a project of its own."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanwell_collector.admin.mapping import move_to_now
 from spanwell_collector.dialects.compile import render_mapping
 from spanwell_collector.dialects.mapping import Mappings, load_mapping
 from spanwell_collector.dialects.refine import refine
@@ -44,6 +46,7 @@ def store_spans(store: Store, mapping: Mappings) -> StoreSpans:
 
     def send(payload: bytes, project: str) -> list[Row]:
         batch = ExportTraceServiceRequest.FromString(payload)
+        move_to_now(batch, time.time_ns())  # recordings grow old, and the store forgets
         for resource_spans in batch.resource_spans:
             refine(resource_spans, mapping)
         store.insert_otlp([batch.SerializeToString()], project=project, token=project, dialects=True)
