@@ -70,6 +70,7 @@ ROWS: Final = """
 SELECT spans.*, texts.input AS input, texts.output AS output
 FROM spanwell.spans LEFT JOIN spanwell.texts USING (project, trace_id, span_id)
 """
+LATEST_NS: Final = (1 << 64) - 1  # that the protocol can say
 WIDTH: Final = 100  # characters shown of a value
 
 
@@ -127,10 +128,14 @@ def move_to_now(request: ExportTraceServiceRequest, now_ns: int) -> None:
     spans = [span for _, span in _spans(request)]
     moved = now_ns - max((span.start_time_unix_nano for span in spans), default=0)
     for span in spans:
-        span.start_time_unix_nano = max(0, span.start_time_unix_nano + moved)
-        span.end_time_unix_nano = max(0, span.end_time_unix_nano + moved)
+        span.start_time_unix_nano = _move(span.start_time_unix_nano, moved)
+        span.end_time_unix_nano = _move(span.end_time_unix_nano, moved)
         for event in span.events:
-            event.time_unix_nano = max(0, event.time_unix_nano + moved)
+            event.time_unix_nano = _move(event.time_unix_nano, moved)
+
+
+def _move(time_ns: int, by_ns: int) -> int:
+    return min(max(0, time_ns + by_ns), LATEST_NS)
 
 
 def _read(path: Path) -> tuple[ExportTraceServiceRequest, str]:

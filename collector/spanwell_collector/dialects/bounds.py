@@ -1,6 +1,7 @@
 """How much of a span is kept: what a hostile or careless sender sends beyond that is cut, and counted."""
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 from spanwell import conventions as c
@@ -16,7 +17,6 @@ LONGEST_NAME: Final = 1024  # characters
 LONGEST_VALUE: Final = 64 << 10  # characters: a stack trace, a tool's definition
 LONGEST_MESSAGES: Final = 1 << 20  # characters of JSON: a context window of 200,000 tokens, and what counts as a text
 LONGEST_RESOURCE_VALUE: Final = 4 << 10  # characters: a resource is stored with each of its spans
-SMALL_SPAN: Final = LONGEST_KEY  # bytes: in less than this nothing can be out of bounds
 TEXTS: Final = frozenset({c.INPUT_MESSAGES, c.OUTPUT_MESSAGES, c.INPUT, c.OUTPUT})
 FIRST: Final = ("gen_ai.", "spanwell.")  # kept when there are too many
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -63,8 +63,7 @@ def bound_span(span: Any) -> None:
         if len(event.attributes) > MOST_EVENT_ATTRIBUTES:
             telemetry.CUT.labels("attribute_count").inc(len(event.attributes) - MOST_EVENT_ATTRIBUTES)
             del event.attributes[MOST_EVENT_ATTRIBUTES:]
-        if event.ByteSize() > SMALL_SPAN:
-            _bound_pairs(event.attributes, LONGEST_VALUE)
+        _bound_pairs(event, LONGEST_VALUE)
         if len(event.name) > LONGEST_NAME:
             event.name = cut_text(event.name, LONGEST_NAME)
 
@@ -74,8 +73,7 @@ def bound_resource(resource: Any) -> None:
     if (surplus := len(resource.attributes) - MOST_ATTRIBUTES) > 0:
         telemetry.CUT.labels("attribute_count").inc(surplus)
         del resource.attributes[MOST_ATTRIBUTES:]
-    if resource.ByteSize() > SMALL_SPAN:
-        _bound_pairs(resource.attributes, LONGEST_RESOURCE_VALUE)
+    _bound_pairs(resource, LONGEST_RESOURCE_VALUE)
 
 
 def cut_text(text: str | bytes, longest: int = LONGEST_VALUE) -> Any:
@@ -88,19 +86,26 @@ def cut_text(text: str | bytes, longest: int = LONGEST_VALUE) -> Any:
     return f"{text[:longest]} [{len(text) - longest} characters cut]"
 
 
-def _bound_pairs(pairs: Any, longest: int) -> None:
-    before = read_attributes(pairs)
+def _bound_pairs(owner: Any, longest: int) -> None:
+    """Of a resource or an event, which is read only where one of its attributes may be too long or badly named."""
+    if owner.ByteSize() <= longest and _are_sound([pair.key for pair in owner.attributes]):
+        return
+    before = read_attributes(owner.attributes)
     after = {
         name: cut_text(to_text(value) if isinstance(value, list | dict) else value, longest)
         if isinstance(value, str | bytes | list | dict)
         else value
         for name, value in _clean_keys(before).items()
     }
-    write_attributes(pairs, before, after)
+    write_attributes(owner.attributes, before, after)
+
+
+def _are_sound(names: Collection[str]) -> bool:
+    return not names or ("" not in names and "".join(names).isprintable() and max(map(len, names)) <= LONGEST_KEY)
 
 
 def _clean_keys(attributes: Attributes) -> Attributes:
-    if all(0 < len(name) <= LONGEST_KEY and name.isprintable() for name in attributes):
+    if _are_sound(attributes):
         return attributes
     cleaned: Attributes = {}
     for name, value in attributes.items():
