@@ -1,7 +1,7 @@
 """The collector's HTTP front: OTLP by the short way, everything else through FastAPI."""
 
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse, Response
@@ -16,11 +16,14 @@ from spanwell_collector.access.registrar import Registrar
 from spanwell_collector.access.rights import OPEN_PATHS, Refusal, need_of
 from spanwell_collector.access.scope import confine, keep_within
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
+from spanwell_collector.api.backups import build_backup_routes
+from spanwell_collector.api.dead_letters import build_dead_letter_routes
 from spanwell_collector.api.retention import build_retention_routes
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.api.tokens import build_token_routes
 from spanwell_collector.api.users import build_user_routes
 from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.lifecycle.forget import list_spools
 from spanwell_collector.receivers.http import HttpReceiver, encoding_of
 from spanwell_collector.receivers.intake import Room
@@ -31,14 +34,26 @@ from spanwell_collector.store.client import Store
 RPC_CODES: Final = {401: UNAUTHENTICATED, 403: PERMISSION_DENIED}
 
 
-def build_app(
-    settings: Settings, store: Store, journal: Journal, room: Room, gate: Gate, registrar: Registrar
-) -> ASGIApp:
+class Parts(NamedTuple):
+    """What the front stands on."""
+
+    store: Store
+    journal: Journal
+    sink: Sink
+    room: Room
+    gate: Gate
+    registrar: Registrar
+
+
+def build_app(settings: Settings, parts: Parts) -> ASGIApp:
     """One ASGI application for the collector's port."""
-    receiver = HttpReceiver(journal, room)
-    api = _build_api(settings, store, journal)
+    store, gate, registrar = parts.store, parts.gate, parts.registrar
+    receiver = HttpReceiver(parts.journal, parts.room)
+    api = _build_api(settings, store, parts.journal)
+    api.include_router(build_dead_letter_routes(store, parts.sink))
     api.include_router(build_token_routes(store, registrar, has_root=gate.has_root))
     api.include_router(build_retention_routes(settings, store, registrar))
+    api.include_router(build_backup_routes(settings, store, registrar))
     api.include_router(build_user_routes(store, registrar, partial(list_spools, settings.data)))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,15 +28,18 @@ from spanwell.settings import Settings
 from spanwell.spool import Spool
 from spanwell_collector.access.gate import Gate
 from spanwell_collector.access.registrar import Registrar, keep_fresh
-from spanwell_collector.app import build_app
+from spanwell_collector.app import Parts, build_app
 from spanwell_collector.dialects.compile import render_mapping
-from spanwell_collector.dialects.mapping import Mappings, load_mapping
+from spanwell_collector.dialects.mapping import load_mapping
 from spanwell_collector.dialects.refine import needs_refining, refine
 from spanwell_collector.door import build_door
+from spanwell_collector.ingest.dead import move_files
 from spanwell_collector.ingest.journal import Journal
-from spanwell_collector.ingest.prepare import Refiner
 from spanwell_collector.ingest.sink import Sink
+from spanwell_collector.ingest.spans import Refiner
 from spanwell_collector.ingest.writer import Writer
+from spanwell_collector.lifecycle.backup import find_backups
+from spanwell_collector.lifecycle.forget import sweep_keys
 from spanwell_collector.lifecycle.retention import apply_rules, make_rules, read_retention
 from spanwell_collector.queries.ledger import list_accepted
 from spanwell_collector.receivers.grpc import build_grpc_server, join_address
@@ -85,28 +88,31 @@ def serve(settings: Settings) -> None:
         mapping = load_mapping()
         if install_pipeline(store, render_pipeline(render_mapping(mapping))):
             logger.info("made the views anew")
+        sweep_keys(store)
         for rule in apply_rules(store, rules):
             logger.info("%s: rows end by %s", rule.table, rule.ttl)
         gate = Gate(settings.api_token)
         registrar = Registrar(store, gate)
         registrar.refresh()
         stack.callback(keep_fresh(registrar))
-        journal, room = _start_intake(settings, store, mapping, stack), Room()
-        apps = [build_app(settings, store, journal, room, gate, registrar)]
+        refiner = Refiner(needs_refining, partial(refine, mapping=mapping))
+        sink = Sink(store, refiner, project=settings.project, dead=settings.data / "collector" / "dead")
+        parts = Parts(store, _start_journal(settings, store, sink, stack), sink, Room(), gate, registrar)
+        apps = [build_app(settings, parts)]
         stack.callback(start_upkeep(store))
         if not settings.clickhouse_dsn:
             apps.append(_open_door(settings, store, gate, stack))
-        grpc = partial(build_grpc_server, join_address(settings.host, settings.grpc_port), journal, room, gate)
+        address = join_address(settings.host, settings.grpc_port)
+        grpc = partial(build_grpc_server, address, parts.journal, parts.room, gate)
         uvloop.run(_serve(sockets, apps, grpc))
 
 
-def _start_intake(settings: Settings, store: Store, mapping: Mappings, stack: contextlib.ExitStack) -> Journal:
+def _start_journal(settings: Settings, store: Store, sink: Sink, stack: contextlib.ExitStack) -> Journal:
     home = settings.data / "collector"
+    move_files(store, home / "dead", project=settings.project)
     spool = Spool(home / "spool", max_bytes=settings.spool_max_mb << 20)
     if spool.torn_bytes:
         logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
-    refiner = Refiner(needs_refining, partial(refine, mapping=mapping))
-    sink = Sink(store, refiner, project=settings.project)
     writer = Writer(sink, left=spool.sealed(), stored=lambda segment, seconds: journal.forget(segment, seconds))
     journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put, durability=settings.durability)
     for stop in (journal.close, writer.close, journal.seal):  # called last to first
@@ -160,7 +166,7 @@ def open_store(settings: Settings) -> Store:
         return Store(dsn=settings.clickhouse_dsn)
     path = settings.data / "store"
     path.mkdir(parents=True, exist_ok=True)
-    return Store(path=path)
+    return Store(path=path, backups=find_backups(settings))
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -20,6 +20,12 @@ ITEMS_REJECTED: Final = Counter(
     ["signal"],
     registry=REGISTRY,
 )
+ITEMS_LEFT_OUT: Final = Counter(
+    "spanwell_items_left_out",
+    "Log records and data points that are about no model, and are not kept.",
+    ["signal"],
+    registry=REGISTRY,
+)
 STORE_ERRORS: Final = Counter("spanwell_store_errors", "Inserts that have to be tried again.", registry=REGISTRY)
 DEAD_RECORDS: Final = Counter("spanwell_dead_records", "Batches the engine refused for good.", registry=REGISTRY)
 SPOOL_BYTES: Final = Gauge(

@@ -10,9 +10,9 @@ from typing import Final
 
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
-from spanwell_collector.admin import mapping, retention, tokens, users
+from spanwell_collector.admin import backup, mapping, restore, retention, spool, tokens, users
 
-NOUNS: Final[tuple[ModuleType, ...]] = (mapping, retention, tokens, users)
+NOUNS: Final[tuple[ModuleType, ...]] = (backup, mapping, restore, retention, spool, tokens, users)
 """Each has `add_parser(commands)`, which sets `run`: (options, settings) -> exit code."""
 
 

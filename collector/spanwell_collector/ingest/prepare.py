@@ -1,102 +1,56 @@
 """Turns the records of a segment into what the store takes: OTLP for the engine to parse, and rows."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from spanwell_collector.ingest.faults import take_out_faulty
-from spanwell_collector.ingest.ledger import LedgerRow, list_rows
-from spanwell_collector.ingest.records import OLDEST_TAG, TRACES, read_record
-from spanwell_collector.store.client import digest_batch
+from spanwell.errors import QueryError
+from spanwell_collector.ingest.events import Events, read_events
+from spanwell_collector.ingest.measurements import Measurements, read_metrics
+from spanwell_collector.ingest.records import LOGS, METRICS, NAMES, TRACES, read_record
+from spanwell_collector.ingest.spans import Refiner, Spans, prepare_spans
 
-
-class Refiner(NamedTuple):
-    """What Python does to spans that speak a dialect or are out of bounds, in place, before the engine gets them."""
-
-    is_needed: Callable[[ResourceSpans], bool]
-    refine: Callable[[ResourceSpans], None]
+# What code raises over data that it did not expect: the data is at fault, and must not end the process.
+OVER_DATA: Final = (ArithmeticError, AttributeError, DecodeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class Spans(NamedTuple):
-    """`native` are requests as their senders wrote them, `refined` those whose attributes are still to be mapped."""
+class Prepared(NamedTuple):
+    """What a segment holds, by where it goes."""
 
-    native: list[bytes]
-    refined: list[bytes]
-    ledger: list[LedgerRow]
-
-
-NO_REFINER: Final = Refiner(lambda _source: False, lambda _source: None)
+    spans: Spans
+    events: Events
+    measurements: Measurements
 
 
-def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, received: datetime) -> Spans:
-    """`records` are of traces. The same records give the same bytes: a retried insert is known by them."""
-    made = Spans([], [], [])
+def prepare(records: Sequence[bytes], refiner: Refiner, *, project: str) -> Prepared:
+    """`project` is that of who names none. Raises QueryError when a record cannot be read."""
+    by_kind: dict[bytes, list[bytes]] = {kind: [] for kind in NAMES}
     for record in records:
-        request, payload = _decode(record)
-        made.ledger.extend(list_rows(request, digest_batch(record), project=project, received=received))
-        needing = [refiner.is_needed(source) for source in request.resource_spans]
-        if not any(needing):
-            made.native.append(payload)
-            continue
-        if not all(needing):
-            made.native.append(_take_out(request, [not needed for needed in needing]))
-        for source in request.resource_spans:
-            refiner.refine(source)
-        made.refined.append(request.SerializeToString())
-    return made
+        kind = read_record(record).kind
+        if kind not in NAMES:
+            raise QueryError(f"a record of kind {kind!r} is none that this version knows")
+        by_kind[kind].append(record)
+    try:
+        return Prepared(
+            prepare_spans(by_kind[TRACES], refiner, project=project, received=datetime.now(UTC)),
+            prepare_events(by_kind[LOGS], project=project),
+            _prepare_measurements(by_kind[METRICS], project),
+        )
+    except OVER_DATA as error:
+        raise QueryError(f"a record cannot be read: {error!r}") from error
 
 
-def count_spans(record: bytes, *, project: str, received: datetime) -> list[LedgerRow]:
-    """The ledger's rows of one record; of logs and metrics it keeps none."""
-    if read_record(record).kind != TRACES:
-        return []
-    return list_rows(_decode(record)[0], digest_batch(record), project=project, received=received)
+def prepare_events(records: Sequence[bytes], *, project: str) -> Events:
+    """`records` are of logs."""
+    requests = [ExportLogsServiceRequest.FromString(read_record(record).payload) for record in records]
+    return read_events(requests, project=project, now_ns=time.time_ns())
 
 
-def list_keys(records: Sequence[bytes]) -> Iterator[str]:
-    """Trace and span id, in hex, of every span in `records`."""
-    for record in records:
-        if read_record(record).kind != TRACES:
-            continue
-        for source in _decode(record)[0].resource_spans:
-            for scope in source.scope_spans:
-                for span in scope.spans:
-                    yield f"{span.trace_id.hex()}{span.span_id.hex()}"
-
-
-def split_record(record: bytes) -> Iterator[bytes]:
-    """A record of traces as one for each span; other records are not taken apart."""
-    if read_record(record).kind != TRACES:
-        return
-    for source in _decode(record)[0].resource_spans:
-        for scope in source.scope_spans:
-            for span in scope.spans:
-                piece = ExportTraceServiceRequest()
-                alone = piece.resource_spans.add()
-                alone.resource.CopyFrom(source.resource)
-                around = alone.scope_spans.add()
-                around.scope.CopyFrom(scope.scope)
-                around.spans.append(span)
-                yield TRACES + piece.SerializeToString()
-
-
-def _decode(record: bytes) -> tuple[ExportTraceServiceRequest, bytes]:
-    payload = read_record(record).payload
-    request = ExportTraceServiceRequest.FromString(payload)
-    if record.startswith(OLDEST_TAG) and take_out_faulty(request, time.time_ns()):
-        payload = request.SerializeToString()  # an older version wrote it, and left the check to the engine
-    return request, payload
-
-
-def _take_out(request: ExportTraceServiceRequest, chosen: Sequence[bool]) -> bytes:
-    """The chosen resources, which then are no longer in `request`."""
-    taken = ExportTraceServiceRequest()
-    for index in range(len(chosen) - 1, -1, -1):
-        if chosen[index]:
-            taken.resource_spans.append(request.resource_spans[index])
-            del request.resource_spans[index]
-    return bytes(taken.SerializeToString())
+def _prepare_measurements(records: Sequence[bytes], project: str) -> Measurements:
+    requests = [ExportMetricsServiceRequest.FromString(read_record(record).payload) for record in records]
+    return read_metrics(requests, project=project, now_ns=time.time_ns())

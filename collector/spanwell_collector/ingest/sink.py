@@ -1,37 +1,79 @@
 """The store as the writer sees it: it takes records, gives back what an insert cut short has left, and buries."""
 
-from collections.abc import Sequence
+import contextlib
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
-
-from google.protobuf.message import DecodeError
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from spanwell.errors import QueryError
+from spanwell_collector import telemetry
+from spanwell_collector.ingest.dead import bury, make_letter
+from spanwell_collector.ingest.events import LooseScore, TextRow
 from spanwell_collector.ingest.ledger import LedgerRow
-from spanwell_collector.ingest.prepare import Refiner, Spans, count_spans, list_keys, prepare_spans
-from spanwell_collector.ingest.records import NAMES, TRACES, read_record
+from spanwell_collector.ingest.prepare import OVER_DATA, Prepared, prepare, prepare_events
+from spanwell_collector.ingest.records import LOGS, read_record
+from spanwell_collector.ingest.spans import Refiner, count_spans, list_keys
 from spanwell_collector.store.client import Store
 
-# What code raises over data that it did not expect: the data is at fault, and must not end the process.
-OVER_DATA: Final = (ArithmeticError, AttributeError, DecodeError, LookupError, RecursionError, TypeError, ValueError)
+ANSWERED_BY: Final = """
+SELECT response_id, argMin(trace_id, ts) AS trace_id, argMin(span_id, ts) AS span_id
+FROM spanwell.spans
+WHERE project = {project:String} AND response_id IN {ids:Array(String)} AND duplicate_of = ''
+  AND ts > now() - INTERVAL 7 DAY
+GROUP BY response_id
+"""
+SAME_TEXTS: Final = (
+    "trace_id IN {traces:Array(String)} AND source = 'event'"
+    " AND lower(hex(MD5(concat(trace_id, span_id, input, output)))) IN {digests:Array(String)}"
+)
+SAME_BATCHES: Final = "digest IN {digests:Array(UInt64)}"
+
+
+class Homeless(NamedTuple):
+    """A record about a call that is not in the store."""
+
+    record: bytes
+    project: str
+    reason: str
 
 
 class Sink:
-    """Inserts records under tokens. Every method raises QueryError for what is refused for good, else StoreError."""
+    """Inserts records under tokens. Every method raises QueryError for what is refused for good, else StoreError.
 
-    def __init__(self, store: Store, refiner: Refiner, *, project: str) -> None:
+    The writer and whoever replays a dead letter take turns.
+    """
+
+    def __init__(self, store: Store, refiner: Refiner, *, project: str, dead: Path) -> None:
         self._store = store
         self._refiner = refiner
         self._project = project
+        self._dead = dead
+        self._turn = threading.Lock()
 
     def insert(self, records: Sequence[bytes], token: str) -> list[LedgerRow]:
         """Put everything in but the ledger's rows, which are returned."""
-        spans = self._prepare(records)
-        if spans.native:
-            self._store.insert_otlp(spans.native, project=self._project, token=f"{token}:native")
-        if spans.refined:
-            self._store.insert_otlp(spans.refined, project=self._project, token=f"{token}:refined", dialects=True)
-        return spans.ledger
+        with self._turn:
+            prepared = prepare(records, self._refiner, project=self._project)
+            homeless = self._insert(prepared, token)
+        now = datetime.now(UTC)
+        letters = [make_letter(one.record, one.reason, project=one.project, spans=0, received=now) for one in homeless]
+        if letters:
+            bury(self._store, letters, self._dead)
+        telemetry.ITEMS_LEFT_OUT.labels("logs").inc(prepared.events.left_out)
+        telemetry.ITEMS_LEFT_OUT.labels("metrics").inc(prepared.measurements.left_out)
+        return prepared.spans.ledger
+
+    def replay(self, record: bytes) -> None:
+        """Put in one record that was refused before; some of it may be there."""
+        self.erase([record])
+        with self._turn:
+            homeless = self._insert(prepare([record], self._refiner, project=self._project), secrets.token_hex(8))
+        if homeless:
+            raise QueryError(homeless[0].reason)
 
     def count(self, record: bytes) -> list[LedgerRow]:
         """The ledger's rows of one record."""
@@ -40,21 +82,60 @@ class Sink:
     def note(self, rows: Sequence[LedgerRow], token: str) -> None:
         """Enter `rows` into the ledger."""
         if rows:
-            self._store.insert("ledger", rows, LedgerRow._fields, token=f"{token}:ledger")
+            self._store.insert("ledger", rows, LedgerRow._fields, token=token)
 
     def erase(self, records: Sequence[bytes]) -> None:
-        """Take out whatever of `records` is stored."""
-        self._store.erase_spans(sorted(set(list_keys(records))))
+        """Take out what of `records` is stored. Scores and metrics stay: the same row again replaces itself."""
+        with self._turn:
+            self._store.erase_spans(sorted(set(list_keys(records))))
+            if texts := self._read_texts(records):
+                self._store.erase("texts", SAME_TEXTS, _describe(texts))
+            if digests := [row.digest for record in records for row in self.count(record)]:
+                self._store.erase("ledger", SAME_BATCHES, {"digests": digests})
 
     def bury(self, record: bytes, reason: str) -> None:
         """Keep what was refused among the dead letters."""
+        rows = self.count(record)
+        project = rows[0].project if rows else self._project
+        spans = sum(row.stored for row in rows)
+        letter = make_letter(record, reason, project=project, spans=spans, received=datetime.now(UTC))
+        bury(self._store, [letter], self._dead)
 
-    def _prepare(self, records: Sequence[bytes]) -> Spans:
-        unknown = {read_record(record).kind for record in records} - NAMES.keys()
-        if unknown:
-            raise QueryError(f"records of kinds {sorted(unknown)}")
-        traces = [record for record in records if read_record(record).kind == TRACES]
-        try:
-            return prepare_spans(traces, self._refiner, project=self._project, received=datetime.now(UTC))
-        except OVER_DATA as error:
-            raise QueryError(f"cannot be read: {error!r}") from error
+    def _insert(self, prepared: Prepared, token: str) -> list[Homeless]:
+        spans, events, rows = prepared
+        if spans.native:
+            self._store.insert_otlp(spans.native, project=self._project, token=f"{token}:native")
+        if spans.refined:
+            self._store.insert_otlp(spans.refined, project=self._project, token=f"{token}:refined", dialects=True)
+        homes = self._find_homes(events.loose)
+        found = [score.at(*homes[score.key]) for score in events.loose if score.key in homes]
+        for table, made in (("texts", events.texts), ("scores", [*events.scores, *found]), ("metrics", rows.rows)):
+            if made:
+                self._store.insert(table, made, made[0]._fields, token=f"{token}:{table}")
+        return [_homeless(score) for score in events.loose if score.key not in homes]
+
+    def _find_homes(self, loose: Sequence[LooseScore]) -> dict[tuple[str, str], tuple[str, str]]:
+        """Trace and span of each response that is known, by project and response."""
+        homes = {}
+        for project in {score.row.project for score in loose}:
+            ids = sorted({score.response_id for score in loose if score.row.project == project})
+            for row in self._store.query(ANSWERED_BY, {"project": project, "ids": ids}).to_pylist():
+                homes[project, row["response_id"]] = row["trace_id"], row["span_id"]
+        return homes
+
+    def _read_texts(self, records: Sequence[bytes]) -> list[TextRow]:
+        logs = [record for record in records if read_record(record).kind == LOGS]
+        with contextlib.suppress(*OVER_DATA):  # what cannot be read has left nothing
+            return prepare_events(logs, project=self._project).texts
+        return []
+
+
+def _describe(texts: Iterable[TextRow]) -> dict[str, Any]:
+    """The parameters of SAME_TEXTS."""
+    parts = [f"{row.trace_id}{row.span_id}{row.input}{row.output}" for row in texts]
+    digests = [hashlib.md5(part.encode(), usedforsecurity=False).hexdigest() for part in parts]
+    return {"traces": sorted({row.trace_id for row in texts}), "digests": digests}
+
+
+def _homeless(score: LooseScore) -> Homeless:
+    return Homeless(score.record, score.row.project, f"no call with the response id {score.response_id!r} is stored")

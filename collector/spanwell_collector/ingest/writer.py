@@ -17,7 +17,7 @@ from spanwell.errors import QueryError, StoreError
 from spanwell.spool import Segment
 from spanwell_collector import telemetry
 from spanwell_collector.ingest.ledger import LedgerRow, reject
-from spanwell_collector.ingest.prepare import split_record
+from spanwell_collector.ingest.spans import split_record
 
 logger = logging.getLogger("spanwell.collector")
 

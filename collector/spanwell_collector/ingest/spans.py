@@ -1,0 +1,107 @@
+"""Records of traces: made ready for the engine to parse, counted for the ledger, and taken apart span by span."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+
+from spanwell_collector.ingest.faults import take_out_faulty
+from spanwell_collector.ingest.ledger import LedgerRow, list_rows
+from spanwell_collector.ingest.records import OLDEST_TAG, TRACES, read_record
+from spanwell_collector.store.client import digest_batch
+
+
+class Refiner(NamedTuple):
+    """What Python does to spans that speak a dialect or are out of bounds, in place, before the engine gets them."""
+
+    is_needed: Callable[[ResourceSpans], bool]
+    refine: Callable[[ResourceSpans], None]
+
+
+class Spans(NamedTuple):
+    """`native` are requests as their senders wrote them, `refined` those whose attributes are still to be mapped."""
+
+    native: list[bytes]
+    refined: list[bytes]
+    ledger: list[LedgerRow]
+
+
+NO_REFINER: Final = Refiner(lambda _source: False, lambda _source: None)
+
+
+def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, received: datetime) -> Spans:
+    """`records` are of traces. The same records give the same bytes: a retried insert is known by them."""
+    made = Spans([], [], [])
+    for record in records:
+        request, payload = _decode(record)
+        made.ledger.extend(list_rows(request, digest_batch(record), project=project, received=received))
+        needing = [refiner.is_needed(source) for source in request.resource_spans]
+        if not any(needing):
+            made.native.append(payload)
+            continue
+        if not all(needing):
+            made.native.append(_take_out(request, [not needed for needed in needing]))
+        for source in request.resource_spans:
+            refiner.refine(source)
+        made.refined.append(request.SerializeToString())
+    return made
+
+
+def count_spans(record: bytes, *, project: str, received: datetime) -> list[LedgerRow]:
+    """The ledger's rows of one record; of logs and metrics it keeps none."""
+    if read_record(record).kind != TRACES:
+        return []
+    return list_rows(_decode_sound(record), digest_batch(record), project=project, received=received)
+
+
+def list_keys(records: Sequence[bytes]) -> Iterator[str]:
+    """Trace and span id, in hex, of every span in `records`."""
+    for record in records:
+        for source in _decode_sound(record).resource_spans:
+            for scope in source.scope_spans:
+                for span in scope.spans:
+                    yield f"{span.trace_id.hex()}{span.span_id.hex()}"
+
+
+def split_record(record: bytes) -> Iterator[bytes]:
+    """A record of traces as one for each span; other records are not taken apart."""
+    for source in _decode_sound(record).resource_spans:
+        for scope in source.scope_spans:
+            for span in scope.spans:
+                piece = ExportTraceServiceRequest()
+                alone = piece.resource_spans.add()
+                alone.resource.CopyFrom(source.resource)
+                around = alone.scope_spans.add()
+                around.scope.CopyFrom(scope.scope)
+                around.spans.append(span)
+                yield TRACES + piece.SerializeToString()
+
+
+def _decode(record: bytes) -> tuple[ExportTraceServiceRequest, bytes]:
+    payload = read_record(record).payload
+    request = ExportTraceServiceRequest.FromString(payload)
+    if record.startswith(OLDEST_TAG) and take_out_faulty(request, time.time_ns()):
+        payload = request.SerializeToString()  # an older version wrote it, and left the check to the engine
+    return request, payload
+
+
+def _decode_sound(record: bytes) -> ExportTraceServiceRequest:
+    """An empty request where `record` is none of traces, or is damaged."""
+    try:
+        return _decode(record)[0] if read_record(record).kind == TRACES else ExportTraceServiceRequest()
+    except DecodeError:
+        return ExportTraceServiceRequest()
+
+
+def _take_out(request: ExportTraceServiceRequest, chosen: Sequence[bool]) -> bytes:
+    """The chosen resources, which then are no longer in `request`."""
+    taken = ExportTraceServiceRequest()
+    for index in range(len(chosen) - 1, -1, -1):
+        if chosen[index]:
+            taken.resource_spans.append(request.resource_spans[index])
+            del request.resource_spans[index]
+    return bytes(taken.SerializeToString())
