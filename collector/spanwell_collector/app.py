@@ -18,6 +18,7 @@ from spanwell_collector.access.scope import confine, keep_within
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.backups import build_backup_routes
 from spanwell_collector.api.dead_letters import build_dead_letter_routes
+from spanwell_collector.api.ledger import build_ledger_routes
 from spanwell_collector.api.retention import build_retention_routes
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.api.tokens import build_token_routes
@@ -88,6 +89,7 @@ def _build_api(settings: Settings, store: Store, journal: Journal) -> FastAPI:
         dependencies=[Depends(keep_within)],
     )
     api.include_router(build_routes(store, settings.project))
+    api.include_router(build_ledger_routes(store, settings.project))
 
     @api.get("/health")
     def get_health() -> Response:

@@ -47,7 +47,7 @@ def repeat(begin: Callable[[], Iterator[None]], stopping: threading.Event, *, pa
 
 
 def keep_up(store: Store, *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Stitch at every step. Look for what to sum once a minute; sum one day of it a step, so that history goes slowly."""
+    """Stitch at every step. Look once a minute for what to sum, and sum a day of it a step: history goes slowly."""
     stitcher, builder = Stitcher(store), Builder(store)
     look_at = sweep_at = clock()
     while True:

@@ -26,7 +26,7 @@ from spanwell_collector.api.params import (
     TracesQuestion,
     Window,
 )
-from spanwell_collector.queries import findings, ledger, metrics, samples, scores, traces
+from spanwell_collector.queries import findings, metrics, samples, scores, traces
 from spanwell_collector.queries.selection import Selection
 from spanwell_collector.registry import DIMENSIONS, METRICS
 from spanwell_collector.store.client import Store
@@ -90,11 +90,6 @@ def _add_metrics(routes: APIRouter, store: Store, project: str) -> None:
         """Successful model calls with their texts, newest first."""
         rows = samples.list_samples(store, _select(asked, project), share=asked.share, limit=asked.limit)
         return answer_rows(request, rows)
-
-    @routes.get("/ledger")
-    def get_ledger(request: Request, asked: Annotated[Window, Query()]) -> Response:
-        """What each producer sent, beside what is stored."""
-        return answer_rows(request, ledger.get_ledger(store, asked.project or project))
 
 
 def _add_traces(routes: APIRouter, store: Store, project: str) -> None:
