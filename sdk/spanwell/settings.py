@@ -37,6 +37,9 @@ class Settings:
     api_token: str = field(
         default="", repr=False, metadata={"help": "Bearer token that the collector and the SQL door ask for."}
     )
+    backup_dir: Path | None = field(
+        default=None, metadata={"help": "The directory that backups go to; unset means SPANWELL_DATA/backups."}
+    )
     project: str = field(default="default", metadata={"help": "Project that spans belong to when they name none."})
     spool_max_mb: int = field(
         default=512, metadata={"help": "Bound of each spool on disk; beyond it senders are told to wait."}

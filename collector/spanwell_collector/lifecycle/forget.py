@@ -54,8 +54,8 @@ KEYS: Final = "SELECT trace_id, span_id FROM spanwell.forgetting WHERE span_id !
 TRACES: Final = "SELECT trace_id FROM spanwell.forgetting WHERE span_id != ''"
 # What stands in one of these traces and belongs to no span any more.
 STRAY: Final = (
-    f"trace_id IN ({TRACES}) AND (trace_id, span_id) NOT IN"
-    f" (SELECT trace_id, span_id FROM spanwell.spans WHERE trace_id IN ({TRACES}))"  # noqa: S608 - our own words
+    f"trace_id IN ({TRACES}) AND (trace_id, span_id) NOT IN"  # noqa: S608 - our own words
+    f" (SELECT trace_id, span_id FROM spanwell.spans WHERE trace_id IN ({TRACES}))"
 )
 USERS: Final = "SELECT user_id FROM spanwell.forgetting"
 NEEDLES: Final = "SELECT groupUniqArray(needle) FROM spanwell.forgetting WHERE needle != ''"

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from spanwell.errors import QueryError, StoreError
+from spanwell_collector.store.turnstile import Turnstile
 
 ENGINE_CONFIG: Final = Path(__file__).with_name("engine.xml")
 OTLP_SCHEMA: Final = Path(__file__).with_name("otlp.proto").read_text(encoding="utf-8")
@@ -66,13 +67,21 @@ TRANSIENT_CODES: Final = frozenset(
 class Store:
     """A pool of clients: one a concurrent caller, made when it is first needed."""
 
-    def __init__(self, *, path: Path | None = None, dsn: str = "") -> None:
+    def __init__(
+        self, *, path: Path | None = None, dsn: str = "", backups: Path | None = None, writes: Turnstile | None = None
+    ) -> None:
         self._path = path
         self._dsn = dsn
+        self._backups = backups  # the one directory that the embedded engine may copy itself to and from
+        self._writes = writes or Turnstile()
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._writer = self._open(WRITE_SETTINGS)
         # The client would write what it inserts to a file and have the engine read it from there.
         self._sender = None if path is None else _connect(path)
+
+    @property
+    def is_embedded(self) -> bool:
+        return self._path is not None
 
     @property
     def version(self) -> str:
@@ -80,7 +89,7 @@ class Store:
 
     def beside(self) -> "Store":
         """The same store once more: what one handle waits for does not hold up the other's writes."""
-        return Store(path=self._path, dsn=self._dsn)
+        return Store(path=self._path, dsn=self._dsn, backups=self._backups, writes=self._writes)
 
     def read_clock_ms(self) -> int:
         """The engine's time, which rows are stamped with, in milliseconds since 1970."""
@@ -94,8 +103,14 @@ class Store:
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run one statement that answers nothing."""
-        with told_apart():
+        with told_apart(), self._writes.passing():
             self._writer.command(sql, parameters=dict(parameters or {}))
+
+    @contextmanager
+    def hold_writes(self) -> Iterator[None]:
+        """Have whoever inserts or corrects wait while the block runs; `operate` and `alter` do not."""
+        with self._writes.holding():
+            yield
 
     def operate(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run one statement that may take long, with a client of its own: nothing else waits for it."""
@@ -110,7 +125,7 @@ class Store:
     def insert(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], *, token: str = "") -> None:
         """Store rows; the same `token` again changes nothing."""
         settings = {"insert_deduplication_token": token} if token else {}
-        with told_apart():
+        with told_apart(), self._writes.passing():
             self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns), settings=settings)
 
     def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str, dialects: bool = False) -> None:
@@ -122,7 +137,7 @@ class Store:
         table = "spanwell.otlp_dialects_in" if dialects else "spanwell.otlp_in"
         body = b"".join((*batches, _field(OWN_FIELD, project.encode())))
         settings = {**OTLP_SETTINGS, "insert_deduplication_token": token}
-        with told_apart():
+        with told_apart(), self._writes.passing():
             if self._sender is None:
                 self._writer.raw_insert(table, insert_block=body, fmt="ProtobufSingle", settings=settings)
             else:
@@ -175,8 +190,12 @@ class Store:
                 interface="chdb",
                 path=str(self._path),
                 settings=dict(settings),
-                chdb_options={"config-file": str(ENGINE_CONFIG)},
+                chdb_options=self._engine_options(),
             )
+
+    def _engine_options(self) -> dict[str, str]:
+        options = {"config-file": str(ENGINE_CONFIG)}
+        return options if self._backups is None else {**options, "backups.allowed_path": str(self._backups)}
 
 
 def digest_batch(batch: bytes) -> bytes:

@@ -1,0 +1,135 @@
+"""A backup of a store that is written to, and what is made of it."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from spanwell.errors import ConfigError
+from spanwell_collector.lifecycle.backup import place_backup
+from tests.collector.batches import SpanIn, call, make_batch
+from tests.collector.conftest import PROTOBUF, connect
+from tests.services import Service, start_collector
+
+TEXTS = {"gen_ai.input.messages": "[]", "gen_ai.output.messages": "[]"}
+
+
+class Backed:
+    """A data directory, and a backup made of it while 30 batches of 20 spans came in."""
+
+    def __init__(self, home: Path, place: Path, sent: int) -> None:
+        self.home = home
+        self.place = place
+        self.sent = sent
+
+
+def spanwell(data: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SPANWELL_")}
+    command = [sys.executable, "-m", "spanwell.cli", *arguments, "--data", str(data)]
+    return subprocess.run(command, env=clean | environ, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _send(service: Service, first: int, batches: int, done: threading.Event | None = None) -> None:
+    with httpx.Client(base_url=service.settings.collector_url, timeout=30) as http:
+        for number in range(first, first + batches):
+            spans = [SpanIn(trace=1000 * number + index, attributes={**call(), **TEXTS}) for index in range(1, 21)]
+            body = make_batch(spans).SerializeToString()
+            assert http.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 200
+            if done is not None and done.is_set():
+                return
+
+
+@pytest.fixture(scope="module", params=[[], ["--compress"]], ids=["directory", "compressed"])
+def backed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backed]:
+    home = tmp_path_factory.mktemp("home")
+    service = start_collector(home)
+    (home / "proxy").mkdir()
+    with closing(sqlite3.connect(home / "proxy" / "state.db")) as state, state:
+        state.execute("CREATE TABLE keys AS SELECT 'key_1' AS id")
+    with connect(service) as client:
+        _send(service, 1, 10)
+        client.await_count(200)
+    done = threading.Event()
+    sender = threading.Thread(target=_send, args=(service, 100, 1000, done))
+    sender.start()
+    made = spanwell(home, "backup", "one", *request.param, SPANWELL_COLLECTOR_PORT=str(service.settings.collector_port))
+    done.set()
+    sender.join()
+    assert made.returncode == 0, made.stderr
+    yield Backed(home, home / "backups" / "one", 200)
+    assert service.stop() == 0
+
+
+def test_a_restored_store_has_every_row_of_the_backup(backed: Backed, tmp_path: Path) -> None:
+    tables = orjson.loads((backed.place / "manifest.json").read_bytes())["tables"]
+
+    done = spanwell(tmp_path, "restore", str(backed.place))
+
+    assert done.returncode == 0, done.stderr
+    service = start_collector(tmp_path)
+    with connect(service) as client:
+        found = client.http.get(
+            f"http://127.0.0.1:{service.settings.sql_port}",
+            params={"query": "SELECT (SELECT count() FROM spanwell.spans), (SELECT count() FROM spanwell.texts)"},
+        ).text.split()
+        client.send(make_batch([SpanIn(trace=7, attributes=call())], {"spanwell.project": "after"}))
+        assert client.await_count(1, project="after") == 1
+    assert service.stop() == 0
+    assert [int(rows) for rows in found] == [tables["spans"], tables["texts"]]
+    assert tables["spans"] == tables["texts"] >= backed.sent  # one moment of both tables
+
+
+def test_the_small_databases_come_back(backed: Backed, tmp_path: Path) -> None:
+    spanwell(tmp_path, "restore", str(backed.place))
+
+    with closing(sqlite3.connect(tmp_path / "proxy" / "state.db")) as state:
+        assert state.execute("SELECT id FROM keys").fetchall() == [("key_1",)]
+
+
+def test_a_flipped_bit_is_found_before_anything_is_restored(backed: Backed, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", backed.place, copy], check=True)
+    victim = max((path for path in copy.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    victim.write_bytes(bytes([victim.read_bytes()[0] ^ 1]) + victim.read_bytes()[1:])
+
+    done = spanwell(tmp_path / "data", "restore", str(copy))
+
+    assert done.returncode == 1
+    assert "is damaged: its checksum differs" in done.stderr
+    assert not (tmp_path / "data" / "store").exists()
+
+
+def test_a_backup_that_was_cut_short_is_none(tmp_path: Path) -> None:
+    (tmp_path / "cut" / "store").mkdir(parents=True)
+
+    done = spanwell(tmp_path / "data", "restore", str(tmp_path / "cut"))
+
+    assert (done.returncode, done.stderr.count("holds no manifest.json")) == (1, 1)
+
+
+def test_a_directory_that_holds_data_is_not_restored_into(backed: Backed) -> None:
+    done = spanwell(backed.home.parent / backed.home.name, "restore", str(backed.place))
+
+    assert done.returncode == 1
+    assert "another collector already serves" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../up", ".", "new/../.."])
+def test_a_backup_goes_nowhere_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lies outside"):
+        place_backup(tmp_path, name)
+
+
+def test_a_backup_replaces_none(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+
+    with pytest.raises(ConfigError, match="exists: name a new place"):
+        place_backup(tmp_path, "one")
