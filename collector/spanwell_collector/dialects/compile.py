@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from spanwell import conventions as c
 from spanwell_collector.dialects.mapping import Mappings, Source, list_sources
 
-SQL: Final = """CAST(arrayMap(pair -> (pair.1, pair.2), arrayFilter((pair, nth) -> nth = 1,
-    arraySort(pair -> pair.3, arrayFilter(pair -> pair.2 != '', arrayMap(
+SQL: Final = """CAST(arrayMap(pair -> (pair.1, pair.2), arrayMap(
+    mapped -> arrayFilter((pair, nth) -> nth = 1, mapped, arrayEnumerateUniq(arrayMap(pair -> pair.1, mapped))),
+    [arraySort(pair -> pair.3, arrayFilter(pair -> pair.2 != '', arrayMap(
         pair -> (
             pair.1,
             if(pair.1 IN ({worded}),
@@ -24,8 +25,13 @@ SQL: Final = """CAST(arrayMap(pair -> (pair.1, pair.2), arrayFilter((pair, nth) 
                 transform(name, {sources}, {targets}, name),
                 value,
                 transform(name, {sources}, {ranks}, 0)), {names}, values),
-            {extras})))) AS mapped,
-    arrayEnumerateUniq(arrayMap(pair -> pair.1, mapped)))), 'Map(String, String)')"""
+            {extras}))))])[1]), 'Map(String, String)')"""
+INSIDE: Final = """if(has(names, {document}), arrayMap((target, first, second, rank) -> (
+                target,
+                if(second = '',
+                   JSONExtractString(values[indexOf(names, {document})], first),
+                   JSONExtractString(values[indexOf(names, {document})], first, second)),
+                rank), {targets}, {firsts}, {seconds}, {ranks}), [])"""
 MARKED: Final = """{dialect} = {own},
     arrayMap(name -> if(name IN ({common}), concat({own}, ' ', name), name), names)"""
 DIALECT: Final = f"values[indexOf(names, '{c.DIALECT}')]"
@@ -55,7 +61,7 @@ def render_mapping(mapping: Mappings) -> str:
     return SQL.format(
         sources=_array(rule.key for rule in plain),
         targets=_array(rule.target for rule in plain),
-        ranks=f"[{', '.join(str(rule.rank) for rule in plain)}]",
+        ranks=_ranks(plain),
         names=_render_names(plain),
         extras=",\n            ".join(_render_extras(rules)),
         worded=", ".join(_quote(target.name) for target in mapping.values() if target.words),
@@ -75,18 +81,18 @@ def _render_names(rules: Iterable[Rule]) -> str:
 
 def _render_extras(rules: Iterable[Rule]) -> Iterable[str]:
     """What stands inside an attribute, or has to be computed from it, as more pairs; an absent one is empty."""
-    special = [rule for rule in rules if rule.source.path or rule.source.unit]
-    for name, of in _group(special, lambda rule: rule.source.name):
-        value = f"values[indexOf(names, {_quote(name)})]"
-        pairs = ", ".join(f"({_quote(rule.target)}, {_take(rule.source, value)}, {rule.rank})" for rule in of)
-        yield f"if(has(names, {_quote(name)}), [{pairs}], [])"
-
-
-def _take(source: Source, value: str) -> str:
-    if source.unit == "ms":
-        return f"ifNull(toString(toFloat64OrNull({value}) / 1000), '')"
-    path = ", ".join(_quote(step) for step in source.path)
-    return f"JSONExtract({value}, {path}, 'String')"
+    inside = (rule for rule in rules if rule.source.path)
+    for document, of in _group(inside, lambda rule: rule.source.name):
+        yield INSIDE.format(
+            document=_quote(document),
+            targets=_array(rule.target for rule in of),
+            firsts=_array(rule.source.path[0] for rule in of),
+            seconds=_array("".join(rule.source.path[1:]) for rule in of),
+            ranks=_ranks(of),
+        )
+    for rule in (rule for rule in rules if rule.source.unit):
+        value = f"toFloat64OrNull(values[indexOf(names, {_quote(rule.source.name)})]) / 1000"
+        yield f"[({_quote(rule.target)}, ifNull(toString({value}), ''), {rule.rank})]"
 
 
 def _group(rules: Iterable[Rule], key: Callable[[Rule], str]) -> Iterable[tuple[str, list[Rule]]]:
@@ -95,6 +101,10 @@ def _group(rules: Iterable[Rule], key: Callable[[Rule], str]) -> Iterable[tuple[
 
 def _list(rules: Iterable[Rule]) -> str:
     return ", ".join(_quote(rule.source.name) for rule in rules)
+
+
+def _ranks(rules: Iterable[Rule]) -> str:
+    return f"[{', '.join(str(rule.rank) for rule in rules)}]"
 
 
 def _array(texts: Iterable[str]) -> str:

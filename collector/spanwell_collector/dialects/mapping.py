@@ -14,6 +14,7 @@ from spanwell_collector.dialects.detect import DIALECTS
 FILE: Final = Path(__file__).with_name("mapping.yaml")
 UNITS: Final = frozenset({"ms"})
 OUR_NAMES: Final = frozenset(value for value in vars(c).values() if isinstance(value, str) and "." in value)
+LONGEST_PATH: Final = 2  # keys
 TARGET_FIELDS: Final = frozenset({"from", "words", "list"})
 SOURCE_FIELDS: Final = frozenset({"from", "unit", "only"})
 
@@ -110,9 +111,10 @@ def _read_source(node: yaml.Node) -> Source:
 
 def _split_source(node: yaml.Node) -> Source:
     name, arrow, path = _text(node, "from").partition(" -> ")
-    if not name or " " in name or (arrow and not all(path.split("."))):
-        raise _wrong(node, f"{node.value!r}: a source is `name` or `name -> path.in.json`")
-    return Source(name, tuple(path.split(".")) if arrow else ())
+    steps = tuple(path.split(".")) if arrow else ()
+    if not name or " " in name or "" in steps or len(steps) > LONGEST_PATH:
+        raise _wrong(node, f"{node.value!r}: a source is `name`, `name -> key` or `name -> key.key`")
+    return Source(name, steps)
 
 
 def _choice(fields: Mapping[str, yaml.Node], field: str, allowed: frozenset[str]) -> str:
