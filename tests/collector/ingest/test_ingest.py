@@ -128,5 +128,7 @@ def test_the_ledger_counts_what_never_came_or_was_left_out_as_missing(collector:
     collector.send(make(7, 0xF3, 0))
     collector.await_count(3, project="ledger")
 
-    expected = {"service": "app-1", "instance": "i-1", "sent": 9, "stored": 3, "dropped": 3, "missing": 6}
-    assert collector.ask("ledger", project="ledger")["rows"] == [expected]
+    expected = {"service": "app-1", "instance": "i-1", "sent": 9, "stored": 3, "rejected": 1, "dropped": 3}
+    (row,) = collector.ask("ledger", project="ledger")["rows"]
+    assert {name: row[name] for name in expected} == expected
+    assert (row["late"], row["missing"], row["gaps"][0]["first"], row["gaps"][0]["count"]) == (5, 0, 2, 5)
