@@ -22,6 +22,8 @@ VERCEL_APIS: Final = frozenset(
 )
 VERCEL_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
 MLFLOW_MODELS: Final = frozenset({"CHAT_MODEL", "LLM", "EMBEDDING"})
+NAMING_SPANS: Final = frozenset({"langfuse", "mlflow", "openinference"})
+NAMED: Final = {"execute_tool": c.TOOL_NAME, "invoke_agent": c.AGENT_NAME}
 VLLM_OPERATIONS: Final = (("cmpl-", "text_completion"), ("embd-", "embeddings"), ("pool-", "embeddings"))
 LOGFIRE_ANSWERS: Final = (c.INPUT_TOKENS, c.OUTPUT_MESSAGES, c.RESPONSE_ID, "response_data")
 
@@ -116,6 +118,12 @@ def correct_usage(attributes: Attributes, tokens: Mapping[str, Any]) -> None:
     if tokens.get(c.INPUT_TOKENS) is not None and read + written > read_count(tokens[c.INPUT_TOKENS]):
         attributes[c.INPUT_TOKENS] = read_count(tokens[c.INPUT_TOKENS]) + read + written
         attributes[c.USAGE_BASIS] = "exclusive"
+
+
+def correct_name(attributes: Attributes, dialect: str, operation: str, name: str) -> None:
+    """These call the span of a tool or an agent by its name, and say it nowhere else."""
+    if dialect in NAMING_SPANS:
+        attributes[NAMED[operation]] = name
 
 
 def read_count(value: Any) -> int:

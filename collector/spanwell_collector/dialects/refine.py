@@ -17,7 +17,7 @@ from spanwell_collector.dialects.bounds import (
     is_in_bounds,
 )
 from spanwell_collector.dialects.content import take_content
-from spanwell_collector.dialects.corrections import CORRECTIONS, ERROR, SECOND, correct_usage
+from spanwell_collector.dialects.corrections import CORRECTIONS, ERROR, NAMED, SECOND, correct_name, correct_usage
 from spanwell_collector.dialects.detect import NATIVE, PLAIN, detect_marks, detect_scope
 from spanwell_collector.dialects.jsontext import to_json
 from spanwell_collector.dialects.mapping import Mappings, look_up, say
@@ -91,6 +91,8 @@ def _translate(span: Span, attributes: Attributes, dialect: str, mapping: Mappin
     if correct := CORRECTIONS.get(dialect):
         correct(span, attributes)
     operation = say(mapping[c.OPERATION], look_up(mapping[c.OPERATION], attributes) or "")
+    if operation in NAMED and look_up(mapping[NAMED[operation]], attributes) is None:
+        correct_name(attributes, dialect, operation, span.name)
     content = take_content(attributes, span.events)
     if operation in CALLS:
         read_bodies(attributes, mapping, content.request, content.response)

@@ -93,6 +93,18 @@ def test_what_a_tool_was_given_is_no_message() -> None:
     assert (made[c.INPUT], made[c.OUTPUT]) == ('{"city":"Paris"}', '"Sunny"')
 
 
+@pytest.mark.parametrize(("kind", "attribute"), [("tool", c.TOOL_NAME), ("agent", c.AGENT_NAME)])
+def test_a_tool_or_an_agent_that_only_the_span_names_has_a_name(kind: str, attribute: str) -> None:
+    assert refined(make_source({"langfuse.observation.type": kind}, name="weather"))[attribute] == "weather"
+
+
+def test_a_tool_with_a_name_keeps_it() -> None:
+    made = refined(make_source({"openinference.span.kind": "TOOL", "tool.name": "weather"}, name="run"))
+
+    assert made["tool.name"] == "weather"
+    assert c.TOOL_NAME not in made
+
+
 def test_messages_in_events_come_into_the_span() -> None:
     source = make_source({c.OPERATION: "chat", c.PROVIDER: "openai"})
     add_event(source, "gen_ai.user.message", {"content": "hi"})
