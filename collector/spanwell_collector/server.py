@@ -26,6 +26,7 @@ from spanwell.config import load_config
 from spanwell.errors import ConfigError, StoreError
 from spanwell.settings import Settings
 from spanwell.spool import Spool
+from spanwell_collector import telemetry
 from spanwell_collector.access.gate import Gate
 from spanwell_collector.access.registrar import Registrar, keep_fresh
 from spanwell_collector.app import Parts, build_app
@@ -112,7 +113,10 @@ def _start_journal(settings: Settings, store: Store, sink: Sink, stack: contextl
     move_files(store, home / "dead", project=settings.project)
     spool = Spool(home / "spool", max_bytes=settings.spool_max_mb << 20)
     if spool.torn_bytes:
-        logger.warning("cut %d bytes that were never acknowledged off the spool", spool.torn_bytes)
+        logger.warning("cut %d bytes that no whole record holds off the spool", spool.torn_bytes)
+    if spool.damaged_bytes:
+        logger.error("%d bytes of the spool are damaged: *.damaged in %s", spool.damaged_bytes, spool.directory)
+    telemetry.DAMAGED_BYTES.inc(spool.torn_bytes + spool.damaged_bytes)
     writer = Writer(sink, left=spool.sealed(), stored=lambda segment, seconds: journal.forget(segment, seconds))
     journal = Journal(spool, flush_seconds=settings.flush_ms / 1000, deliver=writer.put, durability=settings.durability)
     for stop in (journal.close, writer.close, journal.seal):  # called last to first

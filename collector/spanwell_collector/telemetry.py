@@ -28,6 +28,9 @@ ITEMS_LEFT_OUT: Final = Counter(
 )
 STORE_ERRORS: Final = Counter("spanwell_store_errors", "Inserts that have to be tried again.", registry=REGISTRY)
 DEAD_RECORDS: Final = Counter("spanwell_dead_records", "Batches the engine refused for good.", registry=REGISTRY)
+DAMAGED_BYTES: Final = Counter(
+    "spanwell_damaged_bytes", "Bytes of the spool that held no whole record when it was opened.", registry=REGISTRY
+)
 SPOOL_BYTES: Final = Gauge(
     "spanwell_spool_bytes", "Bytes on disk that the engine does not hold yet.", registry=REGISTRY
 )

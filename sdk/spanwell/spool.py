@@ -1,8 +1,8 @@
 """A queue on disk: records in segment files, so that what was accepted survives the process.
 
 One file is open for appending; `seal` closes it, and only sealed segments are read. A record is its length, the CRC-32
-of its payload, and the payload. A tail torn by a crash is cut off when the directory is opened again. Not thread-safe:
-one owner calls it.
+of its payload, and the payload, which is never empty. A tail torn by a crash is cut off when the directory is opened
+again; a record that was damaged later is passed over, and its bytes are kept aside. Not thread-safe: it has one owner.
 """
 
 import os
@@ -10,9 +10,9 @@ import secrets
 import struct
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from spanwell.errors import SpoolFullError
 
@@ -32,7 +32,7 @@ class Segment:
 
     def payloads(self) -> list[bytes]:
         """Every whole record, oldest first."""
-        return list(_whole_records(self.path.read_bytes()))
+        return _scan(self.path.read_bytes()).payloads
 
 
 class Spool:
@@ -41,7 +41,8 @@ class Spool:
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
-        self.torn_bytes = 0
+        self.torn_bytes = 0  # cut off when this was opened
+        self.damaged_bytes = 0  # passed over when this was opened
         self._file: int | None = None
         self._path = directory
         self._open_bytes = 0
@@ -132,25 +133,49 @@ class Spool:
 
     def _recover(self, path: Path) -> Segment | None:
         data = path.read_bytes()
-        whole = sum(HEADER.size + len(payload) for payload in _whole_records(data))
-        if whole < len(data):
-            self.torn_bytes += len(data) - whole
-            os.truncate(path, whole)
-        if whole == 0:
+        found = _scan(data)
+        for start, end in [*found.damaged, (found.end, len(data))]:
+            _keep_aside(path, start, data[start:end])
+        self.damaged_bytes += sum(end - start for start, end in found.damaged)
+        if found.end < len(data):
+            self.torn_bytes += len(data) - found.end
+            os.truncate(path, found.end)
+        if not found.payloads:
             path.unlink()
             return None
-        return Segment(path, whole)
+        return Segment(path, found.end)
 
 
-def _whole_records(data: bytes) -> Iterator[bytes]:
+class _Found(NamedTuple):
+    """The whole records of a file, where the damaged ones between them lie, and where the last whole one ends."""
+
+    payloads: list[bytes]
+    damaged: list[tuple[int, int]]
+    end: int
+
+
+def _scan(data: bytes) -> _Found:
+    payloads, damaged, end = [], [], 0
     position = 0
     while position + HEADER.size <= len(data):
         length, crc = HEADER.unpack_from(data, position)
-        payload = data[position + HEADER.size : position + HEADER.size + length]
-        if len(payload) < length or zlib.crc32(payload) != crc:
-            return
-        yield payload
-        position += HEADER.size + length
+        begin, position = position + HEADER.size, position + HEADER.size + length
+        if length == 0 or position > len(data):  # zeros are what a power cut leaves; the CRC of nothing is zero, too
+            break
+        payload = data[begin:position]
+        if zlib.crc32(payload) != crc:
+            continue  # if its length is right, a whole record follows
+        if end < begin - HEADER.size:
+            damaged.append((end, begin - HEADER.size))
+        payloads.append(payload)
+        end = position
+    return _Found(payloads, damaged, end)
+
+
+def _keep_aside(path: Path, start: int, damage: bytes) -> None:
+    """What may be of use to somebody; a tail without so much as a header, or of zeros, is not."""
+    if len(damage) > HEADER.size and damage.strip(b"\0"):
+        path.with_suffix(f".{start}.damaged").write_bytes(damage)
 
 
 def _write_all(file: int, record: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 from spanwell.errors import SpoolFullError
 from spanwell.spool import HEADER, Spool
 
-PAYLOADS = [b"first", b"", b"third " * 100]
+PAYLOADS = [b"first", b"2", b"third " * 100]
 
 
 def _filled(directory: Path) -> Spool:
@@ -70,14 +70,65 @@ def test_a_torn_tail_is_cut_off_wherever_it_is_torn(tmp_path: Path) -> None:
         assert recovered.torn_bytes == size - last
 
 
-def test_a_flipped_bit_ends_the_segment(tmp_path: Path) -> None:
+def _flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_record_is_passed_over_and_kept_aside(tmp_path: Path) -> None:
     segment = _filled(tmp_path).seal()
     assert segment is not None
-    data = bytearray(segment.path.read_bytes())
-    data[-1] ^= 1
-    segment.path.write_bytes(data)
+    second = HEADER.size + len(PAYLOADS[0])
+    _flip(segment.path, second + HEADER.size)
 
-    assert Spool(tmp_path, max_bytes=100_000).sealed()[0].payloads() == PAYLOADS[:2]
+    spool = Spool(tmp_path, max_bytes=100_000)
+
+    assert spool.sealed()[0].payloads() == [PAYLOADS[0], PAYLOADS[2]]
+    assert (spool.damaged_bytes, spool.torn_bytes) == (HEADER.size + 1, 0)
+    assert [len(path.read_bytes()) for path in tmp_path.glob("*.damaged")] == [HEADER.size + 1]
+
+
+def test_a_damaged_length_ends_the_segment_and_the_rest_is_kept_aside(tmp_path: Path) -> None:
+    segment = _filled(tmp_path).seal()
+    assert segment is not None
+    rest = segment.size_bytes - HEADER.size - len(PAYLOADS[0])
+    _flip(segment.path, HEADER.size + len(PAYLOADS[0]) + 1)
+
+    spool = Spool(tmp_path, max_bytes=100_000)
+
+    assert spool.sealed()[0].payloads() == PAYLOADS[:1]
+    assert spool.torn_bytes == rest
+    assert [len(path.read_bytes()) for path in tmp_path.glob("*.damaged")] == [rest]
+
+
+def test_a_flipped_bit_costs_its_own_record_at_most_wherever_a_length_is_right(tmp_path: Path) -> None:
+    segment = _filled(tmp_path / "whole").seal()
+    assert segment is not None
+    whole = segment.path.read_bytes()
+
+    for position in range(len(whole)):
+        damaged = tmp_path / f"damaged-{position}"
+        damaged.mkdir()
+        (damaged / "1.spool").write_bytes(whole)
+        _flip(damaged / "1.spool", position)
+        kept = [payload for left in Spool(damaged, max_bytes=100_000).sealed() for payload in left.payloads()]
+
+        assert all(payload in PAYLOADS for payload in kept)
+        assert len(kept) < len(PAYLOADS)
+
+
+def test_zeros_that_a_power_cut_left_are_no_records(tmp_path: Path) -> None:
+    segment = _filled(tmp_path).seal()
+    assert segment is not None
+    with segment.path.open("ab") as file:
+        file.write(bytes(4096))
+
+    spool = Spool(tmp_path, max_bytes=100_000)
+
+    assert spool.sealed()[0].payloads() == PAYLOADS
+    assert spool.torn_bytes == 4096
+    assert list(tmp_path.glob("*.damaged")) == []
 
 
 def test_a_segment_without_a_whole_record_is_removed(tmp_path: Path) -> None:
@@ -94,7 +145,7 @@ def test_the_bound_holds_over_open_and_sealed_segments(tmp_path: Path) -> None:
     spool.append(bytes(10))
 
     with pytest.raises(SpoolFullError, match="holds 36 of 36 bytes"):
-        spool.append(b"")
+        spool.append(b"x")
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -75,6 +75,9 @@ class Writer:
         while True:
             try:
                 self._insert_segment(segment)
+            except FileNotFoundError:
+                logger.error("segment %s is gone: somebody has removed it", segment.path)
+                return True
             except (StoreError, OSError) as error:
                 telemetry.STORE_ERRORS.inc()
                 logger.warning("segment %s is not stored yet: %s", segment.id, error)
