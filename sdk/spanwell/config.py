@@ -33,7 +33,8 @@ UNUSED_SECTIONS = (
     "vector_store_registry",
     "worker_registry",
 )
-OWN_SECTIONS = ("cache", "judges", "drift", "alerts", "retention")
+OWN_SECTIONS = ("cache", "judges", "drift", "alerts", "retention", "prices", "gpu_hours")
+LISTS = ("model_list", "judges", "prices", "gpu_hours")
 REFERENCE = "os.environ/"
 
 
@@ -55,6 +56,8 @@ class Config:
     drift: dict[str, Any] = field(default_factory=dict, repr=False)
     alerts: dict[str, Any] = field(default_factory=dict, repr=False)
     retention: dict[str, Any] = field(default_factory=dict, repr=False)
+    prices: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    gpu_hours: list[dict[str, Any]] = field(default_factory=list, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     unused: tuple[str, ...] = ()  # sections that mean something to LiteLLM alone
 
@@ -63,12 +66,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     """Read `path`; None is an empty configuration. Raises ConfigError with file, key and what is allowed."""
     if path is None:
         return Config()
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
+    document = _read_yaml(path) or {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: the file must be a mapping with keys like model_list")
     unknown = [key for key in document if key not in LITELLM_SECTIONS + UNUSED_SECTIONS + OWN_SECTIONS]
@@ -76,6 +74,8 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(
             f"{path}: unknown key {unknown[0]!r}; allowed are {', '.join(LITELLM_SECTIONS + OWN_SECTIONS)}"
         )
+    if isinstance(document.get("prices"), str):  # a file of its own, that others may write
+        document["prices"] = _read_yaml(path.parent / document["prices"])
     unused = tuple(key for key in document if key in UNUSED_SECTIONS)
     environ = {**_read_variables(path, document.pop("environment_variables", None)), **environ}
     sections = {
@@ -84,8 +84,17 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
         if value is not None and key not in unused
     }
     for key, value in sections.items():
-        _check_section(f"{path}: {key}", value, is_list=key in ("model_list", "judges"))
+        _check_section(f"{path}: {key}", value, is_list=key in LISTS)
     return Config(source=str(path), **sections, environ=environ, unused=unused)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
 
 
 def _explain(error: Exception) -> str:
