@@ -80,6 +80,15 @@ class SpanFacts(NamedTuple):
         """Who tells of the call; nobody tells of one twice."""
         return (self.service, self.scope, self.streamed_ms is not None)
 
+    def is_part_with(self, other: "SpanFacts") -> bool:
+        """Whether a model server tells of two sequences of one call (n > 1): each span has all of the input."""
+        return (
+            self.is_server
+            and bool(self.response_id)
+            and (self.emitter, self.response_id, self.trace, self.parent_span_id)
+            == (other.emitter, other.response_id, other.trace, other.parent_span_id)
+        )
+
     @property
     def order(self) -> tuple[int, str, str]:
         """Sorts spans the same way however they came."""
@@ -94,16 +103,22 @@ class Correction(NamedTuple):
     usage_from: SpanFacts | None = None
     input_from: SpanFacts | None = None
     output_from: SpanFacts | None = None
+    more_output: int = 0  # tokens that others of its parts made
 
     @property
     def is_empty(self) -> bool:
-        return not (self.columns or self.usage_from or self.input_from or self.output_from)
+        return not (self.columns or self.usage_from or self.input_from or self.output_from or self.more_output)
+
+    @property
+    def output_tokens(self) -> int:
+        """As they will be."""
+        return (self.usage_from or self.span).usage[1] + self.more_output
 
     def corrected(self) -> SpanFacts:
         """The span as it will be."""
         changed = self.span._replace(**dict(self.columns))
-        if self.usage_from:
-            changed = changed._replace(usage=self.usage_from.usage)
+        used = (self.usage_from or self.span).usage
+        changed = changed._replace(usage=(used[0], self.output_tokens, *used[2:]))
         has_input, has_output = changed.has_input or bool(self.input_from), changed.has_output or bool(self.output_from)
         return changed._replace(has_input=has_input, has_output=has_output)
 
@@ -115,4 +130,5 @@ class Correction(NamedTuple):
             later.usage_from or self.usage_from,
             later.input_from or self.input_from,
             later.output_from or self.output_from,
+            later.more_output + self.more_output,
         )

@@ -14,11 +14,12 @@ SHORTEST_ID: Final = 8
 
 
 class Link(NamedTuple):
-    """Two spans that tell of one call; the smaller `distance_us`, the surer."""
+    """Two spans that tell of one call; the smaller `distance_us`, the surer. `is_part`: each tells of a part of it."""
 
     distance_us: int
     one: SpanFacts
     other: SpanFacts
+    is_part: bool = False
 
 
 def find_links(calls: Iterable[SpanFacts]) -> list[Link]:
@@ -33,8 +34,9 @@ def _with_one_id(spans: Sequence[SpanFacts]) -> Iterator[Link]:
     for some in _grouped(spans, lambda span: (span.project, span.response_id)):
         if len(some[0].response_id) >= SHORTEST_ID:
             for one, other in _near(some):
-                if one.emitter != other.emitter and _meet(one, other, SLACK_US):
-                    yield Link(abs(one.ts_us - other.ts_us), one, other)
+                is_part = one.is_part_with(other)
+                if (is_part or one.emitter != other.emitter) and _meet(one, other, SLACK_US):
+                    yield Link(abs(one.ts_us - other.ts_us), one, other, is_part)
 
 
 def _streams_of_logfire(spans: Sequence[SpanFacts]) -> Iterator[Link]:

@@ -16,7 +16,8 @@ On a way from a root down to a leaf, among calls of one kind (generation or embe
 Across branches and traces (`links`): the same response id from different emitters at the same time is one call. Then
 the gateway's span counts, else one that has a place in a trace, before Anthropic's SDK's own, which stands alone; its
 numbers are the certain ones, so the counting span takes them. Two spans of one emitter are never one call: a cache hit
-repeats its miss's response id, and is a call.
+repeats its miss's response id, and is a call. Only a model server tells of each sequence of a call (n > 1) by itself:
+the first counts, with the output of all.
 
 The counting span takes user, session, app, environment, release and tags, where it has none, from the nearest span
 above it, then from its duplicates and those above them; usage and texts that it lacks come from its duplicates.
@@ -68,7 +69,7 @@ def _stitch_once(spans: Sequence[SpanFacts]) -> tuple[list[tuple[Node, list[Node
     nodes = [node for trace in _by_trace(spans) for node in grow(trace)]
     groups = _Groups(nodes, _choose_by_way(nodes))
     for link in find_links(node.span for node in nodes):
-        groups.join(link.one.key, link.other.key)
+        groups.join(link.one.key, link.other.key, is_part=link.is_part)
     told = groups.told()
     return told, [correction for winner, others in told for correction in _correct(winner, others, groups)]
 
@@ -132,10 +133,10 @@ class _Groups:
         for node in nodes:
             self._emitters[counting[node.span.key].span.key].add(node.span.emitter)
 
-    def join(self, one: Key, other: Key) -> None:
-        """Make two calls one, unless one emitter tells of both."""
+    def join(self, one: Key, other: Key, *, is_part: bool) -> None:
+        """Make two calls one, unless one emitter tells of both and not of parts."""
         first, second = (self._lead(self.counting[key].span.key) for key in (one, other))
-        if first != second and self._emitters[first].isdisjoint(self._emitters[second]):
+        if first != second and (is_part or self._emitters[first].isdisjoint(self._emitters[second])):
             self._leader[second] = first
             self._emitters[first] |= self._emitters[second]
 
@@ -186,6 +187,12 @@ def _correct(winner: Node, others: Sequence[Node], groups: _Groups) -> Iterator[
         _find_usage(winner, others, groups),
         None if span.has_input else next((node.span for node in others if node.span.has_input), None),
         None if span.has_output else next((node.span for node in others if node.span.has_output), None),
+        # A part that is its duplicate already was added before.
+        sum(
+            node.span.usage[1]
+            for node in others
+            if node.span.is_part_with(span) and node.span.duplicate_of != span.span_id
+        ),
     )
     if not correction.is_empty:
         yield correction

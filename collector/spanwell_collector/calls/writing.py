@@ -90,7 +90,8 @@ def _update(store: Store, project: str, corrections: Sequence[Correction]) -> No
     for correction in corrections:
         key = _key(correction.span)
         source = used.get(_key(correction.usage_from), {}) if correction.usage_from else {}
-        for name, value in chain(correction.columns.items(), source.items()):
+        output = {"output_tokens": str(correction.output_tokens)} if correction.more_output else {}
+        for name, value in chain(correction.columns.items(), source.items(), output.items()):
             changes[name][key] = value if isinstance(value, str) else json.dumps(value)
     if not changes:
         return

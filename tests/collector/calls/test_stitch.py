@@ -115,6 +115,13 @@ def test_a_model_servers_guess_holds_while_its_parent_may_still_come() -> None:
     assert counting(served("vllm", "unseen", is_fresh=False)) == ["vllm"]
 
 
+def test_the_sequences_that_a_model_server_tells_apart_are_one_call() -> None:
+    several = [served(name, "root", response_id="chat-0001", usage=(9, 4, 0, 0, 0)) for name in ("a", "b", "c")]
+
+    assert counting(span("root"), *several) == ["a"]
+    assert corrected([span("root"), *several])["a"].usage == (9, 12, 0, 0, 0)
+
+
 def test_what_a_tool_calls_is_another_call() -> None:
     tool = span("tool", "outer", operation="execute_tool")
 
@@ -251,14 +258,21 @@ def test_any_trace_is_stitched_once_and_for_all_and_counts_one_call_a_way() -> N
 
         done = corrected(spans)
         assert stitch(list(done.values())).corrections == [], seed
+        named = {one.duplicate_of.rpartition(":")[2] for one in done.values() if one.is_call and one.duplicate_of}
+        assert [name for name in named if done[name].duplicate_of] == [], seed
         shuffled = random.Random(seed).sample(spans, len(spans))
         assert corrected(shuffled) == done, seed
-        assert [way for way in ways(spans) if sum(not done[name].duplicate_of for name in way) != 1] == [], seed
+        # Where response ids link branches, the one that counts may be in another one.
+        allowed = (0, 1) if any(one.response_id for one in spans) else (1,)
+        assert [way for way in ways(spans) if sum(not done[name].duplicate_of for name in way) not in allowed] == [], (
+            seed
+        )
 
 
 def make_trace(chance: random.Random) -> list[SpanFacts]:
     """Some forty spans: calls of every emitter, nested at random, steps and tools, users here and there."""
     kinds = (call, gateway, served, by_sdk, span)
+    responses = chance.choice((("",), ("", "chat-0001", "chat-0002")))
     spans: list[SpanFacts] = []
     for number in range(chance.randint(1, 40)):
         parent = chance.choice(spans).span_id if spans and chance.random() < 0.9 else chance.choice(("", "gone"))
@@ -267,6 +281,7 @@ def make_trace(chance: random.Random) -> list[SpanFacts]:
         if make is not span:
             facts["usage"] = chance.choice((USED, (0,) * 5, (8, 8, 0, 0, 0)))
             facts["has_output"] = chance.random() < 0.5
+            facts["response_id"] = chance.choice(responses)
         elif chance.random() < 0.3:
             facts["operation"] = "execute_tool"
         spans.append(make(f"s{number:02}", parent, **facts))
