@@ -10,6 +10,7 @@ from spanwell.rates import KINDS, Card
 ANY: Final = "*"  # a model by this name costs the same, whoever runs it
 NOBODY: Final = ""  # spans that name no provider
 LITELLM, USER = "litellm", "user"
+GPU: Final = "gpu-"  # how the version of a price by the hour begins
 
 # LiteLLM's names of providers, as OpenTelemetry's conventions spell them. The others are spelled alike.
 PROVIDERS: Final = {
