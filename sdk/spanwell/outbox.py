@@ -142,16 +142,16 @@ class Outbox(Generic[T]):
         return self._deadline is not None or self._hurries != hurries
 
     def _deliver(self, batch: list[T]) -> None:
-        """Try until the batch is settled."""
-        retry_s = FIRST_RETRY_S
-        while not self._settle(batch, answer := self._attempt(batch)):
+        """Try until the batch is settled, each time with the same counts: the collector knows a repeat by its bytes."""
+        retry_s, so_far = FIRST_RETRY_S, self.count()
+        while not self._settle(batch, answer := self._attempt(batch, so_far)):
             self._pause(max(retry_s, answer.retry_after_s))
             retry_s = min(2 * retry_s, LAST_RETRY_S)
 
-    def _attempt(self, batch: list[T]) -> Answer:
+    def _attempt(self, batch: list[T], so_far: Delivery) -> Answer:
         answer = Answer("refused", "it could not be encoded")
         with shielded(f"deliver {self._kind}"):
-            answer = self._send(batch, self.count())
+            answer = self._send(batch, so_far)
         self._report(answer)
         return answer
 

@@ -179,6 +179,22 @@ def test_a_full_outbox_drops_the_newest_and_counts() -> None:
     assert outbox.count() == Delivery(delivered=3, dropped=2)
 
 
+def test_a_batch_is_sent_again_with_the_counts_it_had() -> None:
+    seen: list[Delivery] = []
+
+    def send(batch: Sequence[int], so_far: Delivery) -> Answer:
+        seen.append(so_far)
+        for item in range(3):
+            outbox.put(item)  # one waits, the others are dropped
+        return Answer("later" if len(seen) == 1 else "stored")
+
+    outbox = Outbox("numbers", send, capacity=1, batch_size=1, delay_s=0)
+    outbox.put(0)
+    outbox.close(time.monotonic() + 5)
+
+    assert seen[0] == seen[1]
+
+
 def test_a_closed_outbox_takes_no_more() -> None:
     outbox: Outbox[int] = Outbox("numbers", lambda *_: Answer("stored"), capacity=3, batch_size=1, delay_s=0)
     outbox.close(time.monotonic())
