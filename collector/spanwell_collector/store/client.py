@@ -1,6 +1,7 @@
 """Opens clients and asks them; what is asked is the caller's."""
 
 import hashlib
+import os
 import queue
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import chdb
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError
 
 from spanwell.errors import QueryError, StoreError
 from spanwell_collector.store.turnstile import Turnstile
@@ -38,7 +39,11 @@ READ_SETTINGS: Final = {
 ERASE_KEYS: Final = 1000  # spans a statement: their ids travel in it
 HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
 OF_SPANS: Final = {"spans": HAS_KEY, "texts": f"{HAS_KEY} AND source = ''"}  # what one insert of OTLP fills
-WRITE_SETTINGS: Final = {"max_memory_usage": 4_000_000_000, "async_insert": 0}
+WRITE_SETTINGS: Final = {
+    "max_memory_usage": 4_000_000_000,
+    "async_insert": 0,
+    "max_partitions_per_insert_block": 400,  # a year's history may come in one request
+}
 CODE: Final = re.compile(r"Code: (\d+)")
 MEMORY_LIMIT_EXCEEDED: Final = 241
 TRANSIENT_CODES: Final = frozenset(
@@ -77,7 +82,7 @@ class Store:
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._writer = self._open(WRITE_SETTINGS)
         # The client would write what it inserts to a file and have the engine read it from there.
-        self._sender = None if path is None else _connect(path)
+        self._sender = None if path is None or not hasattr(os, "memfd_create") else _connect(path)
 
     @property
     def is_embedded(self) -> bool:
@@ -216,10 +221,18 @@ def _connect(path: Path) -> Any:
 
 
 def _send(connection: Any, table: str, body: bytes, settings: Mapping[str, Any]) -> None:
+    """From a file that is on no disk. The engine's own way to take bytes, send_insert, keeps silent when an insert
+    fails after they were parsed."""
     assignments = ", ".join(f"{name} = {_quote(value)}" for name, value in settings.items())
-    with connection.send_insert(f"INSERT INTO {table} SETTINGS {assignments}", "ProtobufSingle") as insert:
-        insert.append(body)
-        insert.finish()
+    file = os.memfd_create("insert")
+    try:
+        written = 0
+        while written < len(body):
+            written += os.write(file, memoryview(body)[written:])
+        source = f"INFILE '/proc/self/fd/{file}'"
+        connection.query(f"INSERT INTO {table} FROM {source} SETTINGS {assignments} FORMAT ProtobufSingle", "Null")
+    finally:
+        os.close(file)
 
 
 def _quote(value: str | int) -> str:
@@ -239,6 +252,8 @@ def told_apart() -> Iterator[None]:
     """A refusal that would come again is a QueryError; everything else may pass, and is a StoreError."""
     try:
         yield
+    except DataError as error:  # the client itself cannot write such rows
+        raise QueryError(str(error)) from error
     except DatabaseError as error:
         raise (StoreError if _may_pass(error.code, str(error)) else QueryError)(str(error)) from error
     except ClickHouseError as error:
