@@ -141,8 +141,10 @@ def read_cards(entry: Mapping[str, Any], standard: Mapping[str, Decimal]) -> tup
         rates = fill(listed.get((tier, 0), {}), whole)
         cards.append(Card(tier, 0, order(rates)))
         for tokens in lengths if tier != OFF_PEAK else ():
-            # A tier's discount holds for long inputs too, unless they have rates of their own.
-            composed = {kind: _scale(rates[kind], long[tokens][kind], whole[kind]) for kind in KINDS}
+            # A tier's discount holds for long inputs too, a surcharge does not, unless they have rates of their own.
+            composed = {
+                kind: min(long[tokens][kind], _scale(rates[kind], long[tokens][kind], whole[kind])) for kind in KINDS
+            }
             cards.append(Card(tier, tokens, order(composed | listed.get((tier, tokens), {}))))
     return tuple(sorted(cards))
 

@@ -52,10 +52,10 @@ def price_in_sql(store: Store, provider: str, model: str, usage: Usage, *, tier:
     """What the engine's function says; `at` is written as 2026-11-04 12:00:00."""
     tokens = asdict(usage)
     sql = (
-        "SELECT spanwell_cost({provider:String}, {model:String}, '', toDateTime64({at:String}, 6, 'UTC'), {tier:String},"
-        " CAST(({kinds:Array(String)}, {counts:Array(UInt64)}) AS Map(String, UInt64))).1 AS usd"
+        "SELECT spanwell_cost({provider:String}, {model:String}, '', toDateTime64({at:String}, 6, 'UTC'),"
+        " {tier:String}, CAST(({kinds:Array(String)}, {counts:Array(UInt64)}) AS Map(String, UInt64))).1 AS usd"
     )
-    asked = {"provider": provider, "model": model, "tier": tier, "at": at}
+    asked: dict[str, Any] = {"provider": provider, "model": model, "tier": tier, "at": at}
     asked |= {"kinds": list(tokens), "counts": list(tokens.values())}
     found: Decimal | None = store.query(sql, asked).column("usd").to_pylist()[0]
     return found

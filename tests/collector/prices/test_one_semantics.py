@@ -1,10 +1,11 @@
-"""Python and the engine charge the same to the last digit: real prices, random and hostile usage, every tier and hour."""
+"""Python and the engine charge the same to the last digit: real prices, hostile usage, every tier and hour."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from spanwell.pricing import Price, PriceTable, Usage, cost_usd
 from spanwell.rates import KINDS
@@ -77,7 +78,7 @@ def _make_case(key: Key, price: Price, chance: random.Random) -> Case:
     return Case(key, price, usage, chance.choice(TIERS), at)
 
 
-def _own_name(name: str, entry: dict[str, object]) -> tuple[str, str]:
+def _own_name(name: str, entry: Mapping[str, Any]) -> tuple[str, str]:
     provider = str(entry["litellm_provider"])
     return name_provider(provider), name.removeprefix(f"{provider}/")
 
