@@ -26,7 +26,7 @@ def test_calls_are_stitched_and_hours_summed_behind_the_inserts(
     for span, parent in (("outer", ""), ("inner", "outer")):
         row = ("p", early, "t", span, parent, "chat", "x", 5)
         names = ("project", "ts", "trace_id", "span_id", "parent_span_id", "operation", "dialect", "input_tokens")
-        store.insert("spans", [(*row, datetime.now(UTC))], (*names, "received"))
+        store.insert("spans", [(*row, datetime.now(UTC) - timedelta(seconds=5))], (*names, "received"))
     store.insert("trace_index", [("t", early, early)], ("trace_id", "first_ts", "last_ts"))
 
     stop = upkeep.start_upkeep(store)

@@ -13,13 +13,13 @@ for up to five minutes; they show either all of a change or none of it. Ask `cov
 """
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from spanwell_collector.queries.selection import microseconds
 from spanwell_collector.rollups.definitions import DAILY_USERS, HOURLY, Rollup
 from spanwell_collector.store.client import Store
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US: Final = 1_000_000
 
 # The registry's metrics, as aggregates over the relation of select_usage.
@@ -142,7 +142,7 @@ def _render_raw(rollup: Rollup, index: int) -> str:
 
 
 def _select(store: Store, rollup: Rollup, project: str, start: datetime, end: datetime) -> Usage:
-    start_us, end_us = microseconds(start), microseconds(end)
+    start_us, end_us = ((moment - EPOCH) // timedelta(microseconds=1) for moment in (start, end))
     plan = _make_plan(store, rollup, project, start_us, end_us)
     return render_usage(rollup, project, start_us, end_us, plan)
 

@@ -45,13 +45,13 @@ def test_each_call_of_a_recording_counts_once(store: Store, mapping: Mappings, n
         refine(source, mapping)
     store.insert_otlp([batch.SerializeToString()], project=name, token=name, dialects=True)
 
-    Stitcher(store).run_pass()
+    Stitcher(store, settle_ms=0).run_pass()
 
     told = json.loads((FIXTURES / f"{name}.truth.json").read_text(encoding="utf-8"))
     sql = f"SELECT * FROM spanwell.spans WHERE project = {{project:String}} AND {REQUESTS}"
     counted = store.query(sql, {"project": name}).to_pylist()
     assert _figures(counted) == _figures(_as_sent(call) for call in told["calls"] if "call" not in call["missing"])
-    assert Stitcher(store).run_pass() == 0
+    assert Stitcher(store, settle_ms=0).run_pass() == 0
 
 
 def _as_sent(call: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spanwell_collector.rollups.builder import KEEP_SECONDS, REBUILD_SECONDS, Builder
-from spanwell_collector.rollups.changes import forget_users, mark_changed
+from spanwell_collector.rollups.changes import mark_changed
 from spanwell_collector.rollups.definitions import HOURLY
 from spanwell_collector.rollups.read import (
     USAGE_METRICS,
@@ -254,7 +254,7 @@ def test_history_is_summed_newest_day_first(store: Store, project: str, clock: C
     assert first >= (THIS_HOUR - timedelta(days=1, hours=1)).timestamp()
 
 
-def test_users_are_summed_by_the_day_and_forgotten(store: Store, project: str, build: Callable[[], int]) -> None:
+def test_users_are_summed_by_the_day(store: Store, project: str, build: Callable[[], int]) -> None:
     for user in ("ada", "ada", "bob", ""):
         put(store, project, THIS_HOUR - timedelta(days=2), user_id=user, input_tokens=5)
     build()
@@ -265,8 +265,6 @@ def test_users_are_summed_by_the_day_and_forgotten(store: Store, project: str, b
         return [(row["user_id"], row["used"]) for row in store.query(sql, usage.parameters).to_pylist()]
 
     assert users() == [("ada", 10), ("bob", 5)]
-    forget_users(store, project, ["ada"])
-    assert users() == [("bob", 5)]
 
 
 def test_the_longest_run_of_periods_is_found() -> None:
