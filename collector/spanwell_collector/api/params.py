@@ -2,20 +2,24 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from spanwell_collector.api.filters import read_filters
 from spanwell_collector.queries.scores import GROUPS as SCORE_GROUPS
-from spanwell_collector.queries.selection import Selection
-from spanwell_collector.registry import DIMENSIONS, METRICS
+from spanwell_collector.queries.selection import Filter, Selection
+from spanwell_collector.registry import DIMENSIONS, MAP_FIELDS, MEASURABLE, METRICS, NUMBERS, find_field, find_metric
+from spanwell_collector.registry import Field as SpanField
 
 LAST_HOUR: Final = timedelta(hours=1)
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 MAX_BUCKETS: Final = 1000
+MOST_METRICS: Final = 50
 TRACE_ID: Final = r"^[0-9a-f]{32}$"
 SPAN_ID: Final = r"^[0-9a-f]{16}$"
+SIDES: Final = ("a", "b")
 
 
 def one_of(name: str, allowed: Iterable[str]) -> str:
@@ -34,11 +38,31 @@ def within_calendar(moment: datetime) -> datetime:
     return moment
 
 
-MetricName = Annotated[str, AfterValidator(lambda name: one_of(name, METRICS))]
-DimensionName = Annotated[str, AfterValidator(lambda name: one_of(name, DIMENSIONS))]
+def measurable(name: str) -> str:
+    return name if find_metric(name) else one_of(name, MEASURABLE)
+
+
+def groupable(name: str) -> str:
+    """`name` if spans can be grouped by it: a dimension, or a key of a map."""
+    field = find_field(name)
+    if field and field.kind == "map":
+        return name
+    return one_of(name, [*DIMENSIONS, *(one.name for one in MAP_FIELDS.values())])
+
+
+MetricName = Annotated[str, AfterValidator(measurable)]
+Metrics = Annotated[list[MetricName], Field(min_length=1, max_length=MOST_METRICS)]
+DimensionName = Annotated[str, AfterValidator(groupable)]
+NumberName = Annotated[str, AfterValidator(lambda name: one_of(name, NUMBERS))]
 ScoreGroup = Annotated[str, AfterValidator(lambda name: one_of(name, SCORE_GROUPS))]
 Moment = Annotated[AwareDatetime, AfterValidator(within_calendar)]
-Values = Annotated[list[str], Field(default_factory=list, max_length=100)]
+
+
+def to_field(name: str) -> SpanField:
+    """The field of a name that was checked."""
+    field = find_field(name)
+    assert field is not None, name
+    return field
 
 
 class Window(BaseModel):
@@ -56,46 +80,87 @@ class Window(BaseModel):
             raise PydanticCustomError("order", "start must lie before end", {"field": "start"})
         return self
 
-    def select(self, project: str, now: datetime) -> Selection:
-        """What is asked for; `project` and `now` stand in for what was left out."""
+    def select(self, project: str, now: datetime, *more: Filter) -> Selection:
+        """What is asked for; `project` and `now` stand in for what was left out, `more` is asked for besides."""
         end = self.end or now
-        return Selection(self.project or project, self.start or end - LAST_HOUR, end, self.filters())
+        return Selection(self.project or project, self.start or end - LAST_HOUR, end, (*self.filters(), *more))
 
-    def filters(self) -> dict[str, list[str]]:
-        return {}
+    def filters(self) -> tuple[Filter, ...]:
+        return ()
 
 
 class Filtered(Window):
-    """A window and what its spans have to be; values of one filter are alternatives."""
+    """A window and what its spans have to be: whatever is not a parameter is a filter."""
 
-    model: Values
-    request_model: Values
-    provider: Values
-    operation: Values
-    status: Values
-    app: Values
-    user_id: Values
-    session_id: Values
-    cache: Values
-    deployment: Values
-    key_id: Values
-    team: Values
-    environment: Values
+    model_config = ConfigDict(extra="allow")
 
-    def filters(self) -> dict[str, list[str]]:
-        return {name: values for name in DIMENSIONS if (values := getattr(self, name))}
+    @model_validator(mode="after")
+    def filters_are_known(self) -> "Filtered":
+        self.filters()
+        return self
+
+    def filters(self) -> tuple[Filter, ...]:
+        return read_filters(self.model_extra or {})
+
+
+class OverviewQuestion(Filtered):
+    metric: Annotated[list[MetricName], Field(min_length=1, max_length=MOST_METRICS)] = Field(default=list(METRICS))
 
 
 class SeriesQuestion(Filtered):
-    metric: Annotated[list[MetricName], Field(min_length=1, max_length=len(METRICS))]
+    metric: Metrics
     by: DimensionName | None = None
     bucket_seconds: Annotated[int | None, Field(ge=1, le=31_536_000)] = None
 
 
 class BreakdownQuestion(Filtered):
     by: DimensionName
-    metric: Annotated[list[MetricName], Field(min_length=1, max_length=len(METRICS))]
+    metric: Metrics
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
+
+
+class HistogramQuestion(Filtered):
+    of: NumberName = "duration_ms"
+
+
+class CompareQuestion(Filtered):
+    """Parameters that begin with `a.` or `b.` are about one side, all others about both."""
+
+    metric: Metrics
+    by: DimensionName | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+
+    def filters(self) -> tuple[Filter, ...]:
+        return read_filters({name: value for name, value in self._extra().items() if _side_of(name) is None})
+
+    @model_validator(mode="after")
+    def sides_are_known(self) -> "CompareQuestion":
+        for side in SIDES:
+            self._side(side)
+        return self
+
+    def select_sides(self, project: str, now: datetime) -> tuple[Selection, Selection]:
+        """Both sides. Where they would be the same, `a` is the window before."""
+        a, b = (self._side(side).select(project, now) for side in SIDES)
+        return (a.previous(), b) if a == b else (a, b)
+
+    def _side(self, side: str) -> Filtered:
+        own = {name[2:]: value for name, value in self._extra().items() if _side_of(name) == side}
+        shared = {name: value for name, value in self._extra().items() if _side_of(name) is None}
+        times = {"project": self.project, "start": self.start, "end": self.end}
+        try:
+            return Filtered.model_validate({**times, **shared, **own})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = first.get("ctx", {}).get("field") or ".".join(map(str, first["loc"]))
+            raise PydanticCustomError("side", "{why}", {"why": first["msg"], "field": f"{side}.{field}"}) from error
+
+    def _extra(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+
+def _side_of(name: str) -> str | None:
+    return name[0] if name[:2] in ("a.", "b.") else None
 
 
 class TracesQuestion(Filtered):
@@ -105,9 +170,28 @@ class TracesQuestion(Filtered):
     min_duration_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class TraceQuestion(Window):
+    limit: Annotated[int, Field(ge=1, le=20_000)] = 10_000
+    cursor: Annotated[str, Field(max_length=200)] = ""
+
+
+class PageQuestion(Filtered):
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    cursor: Annotated[str, Field(max_length=500)] = ""
+
+
+class UsersQuestion(Filtered):
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
 class SamplesQuestion(Filtered):
     limit: Annotated[int, Field(ge=1, le=10_000)] = 100
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class ExportQuestion(Filtered):
+    what: Literal["spans", "traces", "scores", "texts"] = "spans"
+    format: Literal["parquet", "csv", "jsonl"] = "jsonl"
 
 
 class ListQuestion(Window):
@@ -126,64 +210,3 @@ class ScoreSummaryQuestion(Window):
 
 class ScoreSeriesQuestion(Window):
     by: ScoreGroup = "name"
-
-
-class ScoreIn(BaseModel):
-    """A score as it is posted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    trace_id: Annotated[str, Field(pattern=TRACE_ID)]
-    span_id: Annotated[str, Field(pattern=SPAN_ID + "|^$")] = ""
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    value: Annotated[float, Field(allow_inf_nan=False)]
-    source: Literal["user", "judge", "code", "human"]
-    label: Annotated[str, Field(max_length=200)] = ""
-    comment: Annotated[str, Field(max_length=20_000)] = ""
-    author: Annotated[str, Field(max_length=200)] = ""
-    rubric: Annotated[str, Field(max_length=200)] = ""
-    sample_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    ts: Moment | None = None
-    project: Annotated[str, Field(max_length=200)] = ""
-
-
-class DriftCheckIn(BaseModel):
-    """A drift check as it is posted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ts: Moment
-    segment: Annotated[str, Field(max_length=200)]
-    window_start: Moment
-    reference_start: Moment
-    reference_end: Moment
-    sessions_reference: Annotated[int, Field(ge=0)]
-    sessions_current: Annotated[int, Field(ge=0)]
-    prompts_reference: Annotated[int, Field(ge=0)]
-    prompts_current: Annotated[int, Field(ge=0)]
-    statistic: float
-    p_value: Annotated[float, Field(ge=0, le=1)]
-    alpha: Annotated[float, Field(ge=0, le=1)]
-    drifted: bool
-    terms: Annotated[list[str], Field(max_length=100)] = []
-    examples: Annotated[list[str], Field(max_length=100)] = []
-    project: Annotated[str, Field(max_length=200)] = ""
-
-
-class AlertEventIn(BaseModel):
-    """An alert event as it is posted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ts: Moment
-    rule: Annotated[str, Field(min_length=1, max_length=200)]
-    fingerprint: Annotated[str, Field(max_length=200)]
-    state: Literal["firing", "resolved"]
-    severity: Annotated[str, Field(max_length=50)] = ""
-    value: float
-    threshold: float
-    labels: Annotated[dict[str, str], Field(max_length=50)] = {}
-    summary: Annotated[str, Field(max_length=2000)] = ""
-    delivery: Literal["delivered", "failed", "pending", "none"] = "none"
-    receiver: Annotated[str, Field(max_length=200)] = ""
-    project: Annotated[str, Field(max_length=200)] = ""

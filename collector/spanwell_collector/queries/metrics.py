@@ -1,12 +1,14 @@
 """Metrics of requests: as one row a window, one a bucket of time, or one a value of a dimension."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from spanwell_collector.queries.selection import Selection, statement
-from spanwell_collector.registry import METRICS, REQUESTS
+from spanwell_collector.queries.selection import WINDOW, Selection, bind_key, express, statement
+from spanwell_collector.queries.sources import Source, choose_source
+from spanwell_collector.registry import Field
 from spanwell_collector.store.client import Store
 
 MAX_BUCKETS: Final = 200
@@ -15,7 +17,13 @@ BUCKETS_SECONDS: Final = (
 )  # fmt: skip
 GROUPS: Final = 12  # more lines than this cannot be told apart on a chart
 OTHER: Final = "other"
-BUCKET: Final = "toDateTime64(intDiv(toUnixTimestamp(ts), {bucket:UInt32}) * {bucket:UInt32}, 0, 'UTC')"
+BY_KEY: Final = "by_key"
+SIMULATED: Final = statement(
+    "SELECT count() > 0 AS simulated",
+    "FROM (SELECT 1",
+    "FROM spanwell.spans",
+    f"WHERE {WINDOW} AND simulated LIMIT 1)",
+)
 
 
 class Series(NamedTuple):
@@ -23,51 +31,59 @@ class Series(NamedTuple):
     bucket_seconds: int
 
 
-def get_overview(store: Store, selection: Selection) -> pa.Table:
-    """Every metric over the selection and over the window before it, two rows."""
+def get_overview(store: Store, selection: Selection, metrics: Sequence[str]) -> pa.Table:
+    """The metrics over the selection and over the window before it, two rows."""
     windows = [("current", selection), ("previous", selection.previous())]
-    return pa.concat_tables([_get_window(store, name, window) for name, window in windows])
+    return pa.concat_tables([_get_window(store, name, window, metrics) for name, window in windows])
 
 
-def _get_window(store: Store, name: str, selection: Selection) -> pa.Table:
+def _get_window(store: Store, name: str, selection: Selection, metrics: Sequence[str]) -> pa.Table:
+    source = choose_source(store, selection, metrics)
     sql = statement(
-        "SELECT {window:String} AS window,",
-        _measure(list(METRICS)) + ",",
-        "max(simulated) AS simulated",
-        "FROM spanwell.spans",
-        f"WHERE {selection.where()} AND {REQUESTS}",
+        f"SELECT {{window:String}} AS window, {_measure(source, metrics)}",
+        f"FROM {source.relation}",
+        f"WHERE {source.where}",
     )
-    rows = store.query(sql, {"window": name, **selection.parameters()})
-    return rows.rename_columns(["window", *METRICS, "simulated"])
+    rows = store.query(sql, {**source.parameters, "window": name}).rename_columns(["window", *metrics])
+    simulated = store.query(SIMULATED, selection.parameters()).column("simulated")
+    return rows.append_column("simulated", simulated.cast(pa.bool_()))
+
+
+def get_totals(store: Store, selection: Selection, metrics: Sequence[str]) -> pa.Table:
+    """The metrics over the selection, one row."""
+    source = choose_source(store, selection, metrics)
+    sql = statement(f"SELECT {_measure(source, metrics)}", f"FROM {source.relation}", f"WHERE {source.where}")
+    return store.query(sql, source.parameters).rename_columns(list(metrics))
 
 
 def get_series(
-    store: Store, selection: Selection, metrics: list[str], *, by: str | None, bucket_seconds: int | None
+    store: Store, selection: Selection, metrics: Sequence[str], *, by: Field | None, bucket_seconds: int | None
 ) -> Series:
     """The metrics a bucket of time; with `by`, also a group, where all but the largest groups are one: other."""
     seconds = bucket_seconds or choose_bucket(selection.length)
-    where = f"{selection.where()} AND {REQUESTS}"
+    source = choose_source(store, selection, metrics, by, seconds)
     sql = statement(
-        f"SELECT {BUCKET} AS bucket,",
-        _fold(by, where) if by else "",
-        _measure(metrics),
-        "FROM spanwell.spans",
-        f"WHERE {where}",
+        f"SELECT {source.bucket} AS bucket,",
+        _fold(by, source) if by else "",
+        _measure(source, metrics),
+        f"FROM {source.relation}",
+        f"WHERE {source.where}",
         "GROUP BY bucket" + (", grp" if by else ""),
         "ORDER BY bucket" + (", grp" if by else ""),
     )
-    rows = store.query(sql, {"bucket": seconds, **selection.parameters()})
-    return Series(rows.rename_columns(["ts", *([by] if by else []), *metrics]), seconds)
+    rows = store.query(sql, {**source.parameters, **_bind(by), "bucket": seconds})
+    return Series(rows.rename_columns(["ts", *([by.name] if by else []), *metrics]), seconds)
 
 
-def _fold(by: str, where: str) -> str:
+def _fold(by: Field, source: Source) -> str:
+    group = express(by, BY_KEY)
     largest = statement(
-        f"SELECT {by}",
-        "FROM spanwell.spans",
-        f"WHERE {where}",
-        f"GROUP BY {by} ORDER BY count() DESC, {by} LIMIT {GROUPS}",
+        f"SELECT {group} AS largest",
+        f"FROM {source.relation}",
+        f"WHERE {source.where}",
+        f"GROUP BY largest ORDER BY {source.measure('requests')} DESC, largest LIMIT {GROUPS}",
     )
-    return f"if({by} IN ({largest}), {by}, '{OTHER}') AS grp,"
+    return f"if({group} IN ({largest}), {group}, '{OTHER}') AS grp,"
 
 
 def choose_bucket(length: timedelta) -> int:
@@ -76,30 +92,37 @@ def choose_bucket(length: timedelta) -> int:
     return next(fitting, BUCKETS_SECONDS[-1])
 
 
-def get_breakdown(store: Store, selection: Selection, metrics: list[str], *, by: str, limit: int) -> pa.Table:
+def get_breakdown(store: Store, selection: Selection, metrics: Sequence[str], *, by: Field, limit: int) -> pa.Table:
     """The metrics a value of `by`, largest first metric first."""
+    source = choose_source(store, selection, metrics, by)
     sql = statement(
-        f"SELECT {by} AS grp,",
-        _measure(metrics),
-        "FROM spanwell.spans",
-        f"WHERE {selection.where()} AND {REQUESTS}",
+        f"SELECT {express(by, BY_KEY)} AS grp,",
+        _measure(source, metrics),
+        f"FROM {source.relation}",
+        f"WHERE {source.where}",
         f"GROUP BY grp ORDER BY m_{metrics[0]} DESC NULLS LAST, grp LIMIT {{limit:UInt32}}",
     )
-    rows = store.query(sql, {"limit": limit, **selection.parameters()})
-    return rows.rename_columns([by, *metrics])
+    rows = store.query(sql, {**source.parameters, **_bind(by), "limit": limit})
+    return rows.rename_columns([by.name, *metrics])
 
 
-def get_values(store: Store, selection: Selection, dimension: str) -> pa.Table:
+def get_values(store: Store, selection: Selection, dimension: Field) -> pa.Table:
     """The values a dimension takes, most used first."""
+    source = choose_source(store, selection, ["requests"], dimension)
     sql = statement(
-        f"SELECT {dimension} AS value, count() AS requests",
-        "FROM spanwell.spans",
-        f"WHERE {selection.where()} AND {REQUESTS} AND value != ''",
-        "GROUP BY value ORDER BY requests DESC, value LIMIT 1000",
+        f"SELECT {express(dimension, BY_KEY)} AS value, {source.measure('requests')} AS m_requests",
+        f"FROM {source.relation}",
+        f"WHERE {source.where} AND value != ''",
+        "GROUP BY value ORDER BY m_requests DESC, value LIMIT 1000",
     )
-    return store.query(sql, selection.parameters())
+    rows = store.query(sql, {**source.parameters, **_bind(dimension)})
+    return rows.rename_columns(["value", "requests"])
 
 
-def _measure(metrics: list[str]) -> str:
+def _bind(by: Field | None) -> dict[str, str]:
+    return bind_key(by, BY_KEY) if by else {}
+
+
+def _measure(source: Source, metrics: Sequence[str]) -> str:
     # Aliases stand apart from columns, or `sum(input_tokens) AS input_tokens` would aggregate an aggregate.
-    return ", ".join(f"{METRICS[name].sql} AS m_{name}" for name in metrics)
+    return ", ".join(f"{source.measure(name)} AS m_{name}" for name in metrics)

@@ -19,10 +19,13 @@ def list_samples(store: Store, selection: Selection, *, share: float, limit: int
     sql = statement(
         f"WITH picked AS ({picked}),",
         "wanted AS (SELECT trace_id, span_id FROM picked)",
-        "SELECT trace_id, span_id, picked.ts AS ts, app, model, user_id, session_id, input, output",
-        "FROM picked INNER JOIN (SELECT trace_id, span_id, input, output",
+        "SELECT trace_id, span_id, picked.ts AS ts, app, model, user_id, session_id,",
+        "longest_input AS input, longest_output AS output",
+        "FROM picked INNER JOIN (SELECT trace_id, span_id,",
+        "argMax(input, length(input)) AS longest_input, argMax(output, length(output)) AS longest_output",
         "FROM spanwell.texts",
-        f"WHERE {WINDOW} AND (trace_id, span_id) IN wanted) AS texts USING (trace_id, span_id)",
+        f"WHERE {WINDOW} AND (trace_id, span_id) IN wanted GROUP BY trace_id, span_id) AS texts",
+        "USING (trace_id, span_id)",
         "ORDER BY ts DESC",
     )
     return store.query(sql, {**selection.parameters(), "share": share, "limit": limit})

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from spanwell_collector.queries.metrics import BUCKET, choose_bucket
+from spanwell_collector.queries.metrics import choose_bucket
 from spanwell_collector.queries.selection import Selection, statement
+from spanwell_collector.queries.sources import BUCKET
 from spanwell_collector.store.client import Store
 
 PASS: Final = 0.5  # a score above this counts as passed; a judge that is unsure gives 0.5
@@ -75,7 +76,7 @@ def summarize_scores(store: Store, selection: Selection, by: Sequence[str]) -> p
 def get_score_series(store: Store, selection: Selection, by: str) -> pa.Table:
     """Count and mean a bucket of time and a group."""
     sql = statement(
-        f"SELECT {BUCKET} AS bucket,",
+        f"SELECT {BUCKET.format(column='ts')} AS bucket,",
         f"{by} AS grp, count() AS scores, avg(value) AS mean",
         f"FROM ({_scored(selection)})",
         "GROUP BY bucket, grp ORDER BY bucket, grp",

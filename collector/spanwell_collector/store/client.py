@@ -17,6 +17,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError
 
 from spanwell.errors import QueryError, StoreError
+from spanwell_collector.store.cluster import CLUSTER_SETTINGS, local, pick_node, render
+from spanwell_collector.store.statements import quote_text
 from spanwell_collector.store.turnstile import Turnstile
 
 ENGINE_CONFIG: Final = Path(__file__).with_name("engine.xml")
@@ -43,6 +45,8 @@ WRITE_SETTINGS: Final = {
     "max_memory_usage": 4_000_000_000,
     "async_insert": 0,
     "max_partitions_per_insert_block": 400,  # a year's history may come in one request
+    # Half of what an insert would cost. Merges build them, and until then the newest texts are read through.
+    "exclude_materialize_skip_indexes_on_insert": "by_words,by_grams",
 }
 CODE: Final = re.compile(r"Code: (\d+)")
 MEMORY_LIMIT_EXCEEDED: Final = 241
@@ -73,14 +77,24 @@ class Store:
     """A pool of clients: one a concurrent caller, made when it is first needed."""
 
     def __init__(
-        self, *, path: Path | None = None, dsn: str = "", backups: Path | None = None, writes: Turnstile | None = None
+        self,
+        *,
+        path: Path | None = None,
+        dsn: str = "",
+        cluster: str = "",
+        backups: Path | None = None,
+        writes: Turnstile | None = None,
     ) -> None:
+        """An embedded engine in `path`, or the server at `dsn`; of a `cluster`, `dsn` may name several nodes."""
         self._path = path
         self._dsn = dsn
+        self._nodes = re.split(r"[\s,]+", dsn.strip())
+        self._cluster = cluster
         self._backups = backups  # the one directory that the embedded engine may copy itself to and from
         self._writes = writes or Turnstile()
         self._idle: queue.SimpleQueue[Client] = queue.SimpleQueue()
         self._writer = self._open(WRITE_SETTINGS)
+        self._others: dict[str, Client] = {}  # writers of the cluster's other nodes
         # The client would write what it inserts to a file and have the engine read it from there.
         self._sender = None if path is None or not hasattr(os, "memfd_create") else _connect(path)
 
@@ -94,7 +108,7 @@ class Store:
 
     def beside(self) -> "Store":
         """The same store once more: what one handle waits for does not hold up the other's writes."""
-        return Store(path=self._path, dsn=self._dsn, backups=self._backups, writes=self._writes)
+        return Store(path=self._path, dsn=self._dsn, cluster=self._cluster, backups=self._backups, writes=self._writes)
 
     def read_clock_ms(self) -> int:
         """The engine's time, which rows are stamped with, in milliseconds since 1970."""
@@ -109,7 +123,8 @@ class Store:
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run one statement that answers nothing."""
         with told_apart(), self._writes.passing():
-            self._writer.command(sql, parameters=dict(parameters or {}))
+            for statement in self._spell(sql):
+                self._writer.command(statement, parameters=dict(parameters or {}))
 
     @contextmanager
     def hold_writes(self) -> Iterator[None]:
@@ -120,7 +135,8 @@ class Store:
     def operate(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run one statement that may take long, with a client of its own: nothing else waits for it."""
         with told_apart(), closing(self._open({**WRITE_SETTINGS, **settings})) as client:
-            client.command(sql, parameters=dict(parameters or {}))
+            for statement in self._spell(sql):
+                client.command(statement, parameters=dict(parameters or {}))
 
     def alter(self, table: str, change: str, *, wait: bool = False) -> None:
         """Change a table; with `wait` its parts are rewritten before this returns, else in the background."""
@@ -133,6 +149,29 @@ class Store:
         with told_apart(), self._writes.passing():
             self._writer.insert(f"spanwell.{table}", rows, column_names=list(columns), settings=settings)
 
+    def dump(self, sql: str, parameters: Mapping[str, Any]) -> bytes:
+        """The answer in ClickHouse's own format, which `load` takes."""
+        with told_apart(), self._reader() as client:
+            return bytes(client.raw_query(sql, parameters=dict(parameters), fmt="Native"))
+
+    def load(self, table: str, columns: Sequence[str], body: bytes, *, token: str) -> None:
+        """Store what `dump` gave; the same `token` again changes nothing."""
+        if body:
+            settings = {"insert_deduplication_token": token}
+            with told_apart(), self._writes.passing():
+                self._writer.raw_insert(
+                    f"spanwell.{table}", column_names=list(columns), insert_block=body, fmt="Native", settings=settings
+                )
+
+    def place(self, table: str) -> str:
+        """The table that holds the rows: on a cluster, the one of each node."""
+        return local(table) if self._cluster else table
+
+    def everywhere(self, system_table: str) -> str:
+        """A table of the engine's own, of every node."""
+        name = f"system.{system_table}"
+        return f"clusterAllReplicas({quote_text(self._cluster)}, {name})" if self._cluster else name
+
     def insert_otlp(self, batches: Sequence[bytes], *, project: str, token: str, dialects: bool = False) -> None:
         """Store serialized ExportTraceServiceRequests as one insert; the same `token` again changes nothing.
 
@@ -144,7 +183,8 @@ class Store:
         settings = {**OTLP_SETTINGS, "insert_deduplication_token": token}
         with told_apart(), self._writes.passing():
             if self._sender is None:
-                self._writer.raw_insert(table, insert_block=body, fmt="ProtobufSingle", settings=settings)
+                node = self._writer_of(pick_node(token.partition(":")[0], self._nodes))
+                node.raw_insert(table, insert_block=body, fmt="ProtobufSingle", settings=settings)
             else:
                 _send(self._sender, table, body, {**WRITE_SETTINGS, **settings})
 
@@ -171,6 +211,8 @@ class Store:
         if self._sender is not None:
             self._sender.close()
         self._writer.close()
+        for client in self._others.values():
+            client.close()
         while not self._idle.empty():
             self._idle.get_nowait().close()
 
@@ -185,11 +227,22 @@ class Store:
         finally:
             self._idle.put(client)
 
-    def _open(self, settings: Mapping[str, Any]) -> Client:
+    def _spell(self, sql: str) -> list[str]:
+        return render(sql, self._cluster) if self._cluster else [sql]
+
+    def _writer_of(self, node: str) -> Client:
+        if node == self._nodes[0]:
+            return self._writer
+        if node not in self._others:
+            self._others[node] = self._open(WRITE_SETTINGS, node)
+        return self._others[node]
+
+    def _open(self, settings: Mapping[str, Any], node: str = "") -> Client:
+        spread = CLUSTER_SETTINGS if self._cluster else {}
         with told_apart():
             if self._dsn:
                 return clickhouse_connect.get_client(
-                    dsn=self._dsn, settings=dict(settings), autogenerate_session_id=False
+                    dsn=node or self._nodes[0], settings={**settings, **spread}, autogenerate_session_id=False
                 )
             return clickhouse_connect.get_client(
                 interface="chdb",
@@ -229,16 +282,16 @@ def _send(connection: Any, table: str, body: bytes, settings: Mapping[str, Any])
         written = 0
         while written < len(body):
             written += os.write(file, memoryview(body)[written:])
-        source = f"INFILE '/proc/self/fd/{file}'"
-        connection.query(f"INSERT INTO {table} FROM {source} SETTINGS {assignments} FORMAT ProtobufSingle", "Null")
+        path = f"/proc/self/fd/{file}"
+        connection.query(
+            f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {assignments} FORMAT ProtobufSingle", "Null"
+        )
     finally:
         os.close(file)
 
 
 def _quote(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value) if isinstance(value, int) else quote_text(value)
 
 
 def _may_pass(code: int | None, message: str) -> bool:

@@ -1,0 +1,136 @@
+"""Picks the traces of a page, newest first, by little of each: they are many.
+
+A trace stands where the first of its spans does that matches within the window. What matches is read from the newest
+on, a chunk at a time, until the page is full: a page of a month costs what a page of an hour does.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from spanwell_collector.queries.cursors import Cursor
+from spanwell_collector.queries.selection import WINDOW, Selection, microseconds, statement
+from spanwell_collector.store.client import Store
+
+FIRST_CHUNK: Final = 1024
+LARGEST_CHUNK: Final = 65_536
+DURATION_MS: Final = "max(toUnixTimestamp64Micro(ts) / 1000 + duration_ms) - toUnixTimestamp64Micro(min(ts)) / 1000"
+BETWEEN: Final = (
+    "ts BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC')"
+)
+OF_TRACES: Final = f"project = {{project:String}} AND trace_id IN {{ids:Array(String)}} AND {BETWEEN}"
+BOUNDS: Final = """
+SELECT trace_id, toUnixTimestamp64Micro(min(first_ts)) AS first_us, toUnixTimestamp64Micro(max(last_ts)) AS last_us
+FROM spanwell.trace_index
+WHERE trace_id IN {ids:Array(String)}
+GROUP BY trace_id
+"""
+
+
+class Driver(NamedTuple):
+    """The rows that put a trace into the list: spans, or texts when they are searched."""
+
+    table: str
+    where: str
+    parameters: dict[str, Any]
+
+
+class Chunk(NamedTuple):
+    """The traces of some rows by their first match among them; `floor_us` is where the rows end, None at the last."""
+
+    traces: list[Cursor]
+    floor_us: int | None
+
+
+def pick_traces(
+    store: Store, selection: Selection, driver: Driver, *, after: Cursor | None, min_duration_ms: float, limit: int
+) -> list[Cursor]:
+    """The first `limit` traces behind `after`. `selection` filters them when `driver` reads texts."""
+    picked: list[Cursor] = []
+    for chunk in _read_chunks(store, selection, driver, after):
+        behind = sorted((one for one in chunk.traces if after is None or one < after), reverse=True)
+        begun = _drop_earlier(store, selection, driver, behind, chunk.floor_us)
+        if driver.table == "texts" and selection.filters:
+            begun = _keep(store, begun, f"countIf({selection.matches()}) > 0", selection.parameters())
+        if min_duration_ms:
+            bound = {"project": selection.project, "min_ms": min_duration_ms}
+            begun = _keep(store, begun, f"{DURATION_MS} >= {{min_ms:Float64}}", bound)
+        picked += begun
+        if len(picked) >= limit:
+            break
+    return picked[:limit]
+
+
+def read_bounds(store: Store, ids: Sequence[str]) -> tuple[int, int]:
+    """Where in time the spans of these traces begin, from the first to the last, in microseconds."""
+    rows = store.query(BOUNDS, {"ids": list(ids)}).to_pylist()
+    return min((row["first_us"] for row in rows), default=0), max((row["last_us"] for row in rows), default=0)
+
+
+def _read_chunks(store: Store, selection: Selection, driver: Driver, after: Cursor | None) -> Iterator[Chunk]:
+    ceiling_us = after.ts_us if after else microseconds(selection.end)
+    size = FIRST_CHUNK
+    while True:
+        traces, rows = _read_rows(store, driver, ceiling_us, size)
+        floor_us = min(one.ts_us for one in traces) if rows == size else None
+        yield Chunk([one for one in traces if floor_us is None or one.ts_us > floor_us], floor_us)
+        if floor_us is None:
+            return
+        # A chunk of one and the same microsecond got nowhere: only a larger one will.
+        size = size * 4 if floor_us == ceiling_us else min(size * 4, LARGEST_CHUNK)
+        ceiling_us = floor_us
+
+
+def _read_rows(store: Store, driver: Driver, ceiling_us: int, size: int) -> tuple[list[Cursor], int]:
+    newest = statement(
+        "SELECT trace_id, ts",
+        f"FROM spanwell.{driver.table}",
+        f"WHERE {driver.where} AND ts <= fromUnixTimestamp64Micro({{ceiling_us:Int64}}, 'UTC')",
+        "ORDER BY ts DESC LIMIT {size:UInt32}",
+    )
+    sql = statement(
+        "SELECT trace_id, toUnixTimestamp64Micro(min(ts)) AS first_us, count() AS rows",
+        f"FROM ({newest})",
+        "GROUP BY trace_id",
+    )
+    found = store.query(sql, {**driver.parameters, "ceiling_us": ceiling_us, "size": size}).to_pylist()
+    return [Cursor(row["first_us"], row["trace_id"]) for row in found], sum(row["rows"] for row in found)
+
+
+def _drop_earlier(
+    store: Store, selection: Selection, driver: Driver, traces: list[Cursor], floor_us: int | None
+) -> list[Cursor]:
+    """Without the traces that have a match below the chunk: they stand further down."""
+    if floor_us is None or not traces:
+        return traces
+    bounds = store.query(BOUNDS, {"ids": [one.id for one in traces]}).to_pylist()
+    older = [row["trace_id"] for row in bounds if row["first_us"] <= floor_us]
+    if not older:
+        return traces
+    sql = statement(
+        "SELECT DISTINCT trace_id",
+        f"FROM spanwell.{driver.table}",
+        f"WHERE {driver.where} AND {OF_TRACES}",
+    )
+    asked = {"ids": older, "from_us": microseconds(selection.start), "to_us": floor_us}
+    earlier = set(store.query(sql, {**driver.parameters, **asked}).column("trace_id").to_pylist())
+    return [one for one in traces if one.id not in earlier]
+
+
+def _keep(store: Store, traces: list[Cursor], having: str, parameters: dict[str, Any]) -> list[Cursor]:
+    """The traces of which all spans together have what is asked for."""
+    if not traces:
+        return []
+    ids = [one.id for one in traces]
+    from_us, to_us = read_bounds(store, ids)
+    sql = statement("SELECT trace_id FROM spanwell.spans", f"WHERE {OF_TRACES}", f"GROUP BY trace_id HAVING {having}")
+    asked = {**parameters, "ids": ids, "from_us": from_us, "to_us": to_us}
+    kept = set(store.query(sql, asked).column("trace_id").to_pylist())
+    return [one for one in traces if one.id in kept]
+
+
+def drive_by_spans(selection: Selection) -> Driver:
+    return Driver("spans", selection.where(), selection.parameters())
+
+
+def drive_by_texts(selection: Selection, condition: str, parameters: dict[str, Any]) -> Driver:
+    return Driver("texts", f"{WINDOW} AND {condition}", {**selection.parameters(), **parameters})
