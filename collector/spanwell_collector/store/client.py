@@ -45,6 +45,7 @@ WRITE_SETTINGS: Final = {
     "max_memory_usage": 4_000_000_000,
     "async_insert": 0,
     "max_partitions_per_insert_block": 400,  # a year's history may come in one request
+    "lightweight_delete_mode": "lightweight_update",  # else a delete rewrites something of every part
     # Half of what an insert would cost. Merges build them, and until then the newest texts are read through.
     "exclude_materialize_skip_indexes_on_insert": "by_words,by_grams",
 }
