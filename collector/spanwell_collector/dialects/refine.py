@@ -25,7 +25,8 @@ from spanwell_collector.dialects.media import cut_media, has_media
 from spanwell_collector.dialects.messages import is_conversation, read_answer, read_request
 from spanwell_collector.dialects.values import Attributes, read_attributes, write_attributes
 
-NATIVE_SCOPES: Final = frozenset({"spanwell", "spanwell.proxy"})
+PROXY_SCOPE: Final = "spanwell.proxy"  # its calls bring their cost, and nothing of them is left to find
+NATIVE_SCOPES: Final = frozenset({"spanwell", PROXY_SCOPE})
 CALLS: Final = frozenset({"chat", "text_completion", "embeddings"})
 TOKENS: Final = (c.INPUT_TOKENS, c.CACHE_READ_TOKENS, c.CACHE_WRITE_TOKENS)
 SET_BY_US: Final = (c.DIALECT, c.DUPLICATE_OF)
@@ -35,11 +36,11 @@ CHUNKS: Final = ("llm.content.completion.chunk", "gen_ai.content.completion.chun
 
 
 def needs_refining(resource_spans: ResourceSpans) -> bool:
-    """Whether anything in it is in another dialect than ours or may be out of bounds."""
+    """Whether anything in it is not the proxy's own, or may be out of bounds."""
     if resource_spans.resource.ByteSize() > LONGEST_VALUE:
         return True
     for scope_spans in resource_spans.scope_spans:
-        if scope_spans.scope.name not in NATIVE_SCOPES or not all(map(is_in_bounds, scope_spans.spans)):
+        if scope_spans.scope.name != PROXY_SCOPE or not all(map(is_in_bounds, scope_spans.spans)):
             return True
     return False
 
@@ -57,7 +58,8 @@ def refine(resource_spans: ResourceSpans, mapping: Mappings) -> None:
             scope.name = scope.name[:LONGEST_KEY]
         dialect = NATIVE if scope.name in NATIVE_SCOPES else detect_scope(scope.name)
         for span in scope_spans.spans:
-            refine_span(span, dialect, mapping)
+            if dialect != NATIVE or not is_in_bounds(span):
+                refine_span(span, dialect, mapping)
 
 
 def refine_span(span: Span, dialect: str, mapping: Mappings) -> None:

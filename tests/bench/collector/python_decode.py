@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import chdb
+import orjson
 import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -23,8 +24,15 @@ TEXT_COLUMNS: Final = {
     "gen_ai.response.finish_reasons": "finish_reason",
     "user.id": "user_id",
     "session.id": "session_id",
-    "spanwell.app": "app",
+    "gen_ai.agent.name": "agent",
+    "gen_ai.prompt.name": "prompt_name",
+    "gen_ai.prompt.version": "prompt_version",
+    "gen_ai.tool.name": "tool",
     "spanwell.cache": "cache",
+    "spanwell.duplicate_of": "duplicate_of",
+    "spanwell.release": "release",
+    "spanwell.service_tier": "service_tier",
+    "spanwell.usage.basis": "usage_basis",
     "spanwell.deployment": "deployment",
     "spanwell.key.id": "key_id",
     "spanwell.price_version": "price_version",
@@ -41,7 +49,27 @@ NUMBER_COLUMNS: Final = {
     "spanwell.attempts": "attempts",
 }
 MAP: Final = pa.map_(pa.string(), pa.string())
-ARROW_TYPES: Final = {"resource": MAP, "attributes": MAP, "cost_usd": pa.decimal128(18, 12)}
+EVENTS: Final = pa.list_(
+    pa.struct([("ts", pa.timestamp("us", "UTC")), ("name", pa.string()), ("attributes", MAP)]),
+)
+USD: Final = pa.decimal128(18, 12)
+ARROW_TYPES: Final = {
+    "attributes": MAP,
+    "cost_usd": USD,
+    "events": EVENTS,
+    "reported_cost_usd": USD,
+    "resource": MAP,
+    "saved_usd": USD,
+    "tags": pa.list_(pa.string()),
+    "usage": pa.map_(pa.string(), pa.uint64()),
+}
+USAGE_KINDS: Final = {
+    "spanwell.usage.cache_write_1h.input_tokens": "cache_write_1h",
+    "gen_ai.usage.audio.input_tokens": "audio_input",
+    "gen_ai.usage.audio.output_tokens": "audio_output",
+    "gen_ai.usage.image.input_tokens": "image_input",
+    "gen_ai.usage.image.output_tokens": "image_output",
+}
 KINDS: Final = ("", "internal", "server", "client", "producer", "consumer")
 STATUSES: Final = ("unset", "ok", "error")
 
@@ -91,8 +119,9 @@ def _add(span: Any, resource: dict[str, Any], scope: str, spans: dict[str, list[
     started = datetime.fromtimestamp(span.start_time_unix_nano / 1e9, UTC)
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
     asked, said = tags.pop("gen_ai.input.messages", ""), tags.pop("gen_ai.output.messages", "")
+    cost_usd = tags.pop("spanwell.cost_usd", None)
     row = {
-        "project": "bench",
+        "project": tags.pop("spanwell.project", "") or resource.get("spanwell.project", "") or "bench",
         "ts": started,
         "trace_id": trace_id,
         "span_id": span_id,
@@ -102,13 +131,23 @@ def _add(span: Any, resource: dict[str, Any], scope: str, spans: dict[str, list[
         "status": STATUSES[span.status.code],
         "status_message": span.status.message,
         "service": resource.get("service.name", ""),
+        "app": tags.pop("spanwell.app", "") or resource.get("service.name", ""),
+        "environment": resource.get("deployment.environment.name", ""),
         "duration_ms": (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
         "scope": scope,
         **{column: str(tags.pop(name, "")) for name, column in TEXT_COLUMNS.items()},
         **{column: int(tags.pop(name, 0)) for name, column in NUMBER_COLUMNS.items()},
         "ttft_ms": tags.pop("gen_ai.response.time_to_first_chunk", 0.0) * 1000,
         "stream": bool(tags.pop("gen_ai.request.stream", False)),
-        "cost_usd": Decimal(tags.pop("spanwell.cost_usd", "0")),
+        "simulated": tags.pop("spanwell.simulated", False),
+        "dialect": "spanwell",
+        "usage": [(kind, tags.pop(name)) for name, kind in USAGE_KINDS.items() if name in tags],
+        "tags": orjson.loads(tags.pop("spanwell.tags", "[]")),
+        "cost_usd": _money(cost_usd),
+        "cost_source": "reported" if cost_usd else "",
+        "reported_cost_usd": _money(tags.pop("spanwell.reported_cost_usd", None)),
+        "saved_usd": _money(tags.pop("spanwell.saved_usd", None)),
+        "events": [_event(event) for event in span.events],
         "resource": [(name, str(value)) for name, value in resource.items()],
         "attributes": [(name, str(value)) for name, value in tags.items()],
     }
@@ -117,6 +156,15 @@ def _add(span: Any, resource: dict[str, Any], scope: str, spans: dict[str, list[
     if asked or said:
         for column, value in zip(texts, ("bench", started, trace_id, span_id, asked, said), strict=True):
             texts[column].append(value)
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _event(event: Any) -> dict[str, Any]:
+    attributes = [(pair.key, str(_value(pair.value))) for pair in event.attributes]
+    return {"ts": datetime.fromtimestamp(event.time_unix_nano / 1e9, UTC), "name": event.name, "attributes": attributes}
 
 
 def _index(spans: dict[str, list[Any]]) -> dict[str, list[Any]]:

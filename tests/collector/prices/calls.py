@@ -35,7 +35,7 @@ def insert(store: Store, project: str, *calls: Mapping[str, Value], ago_s: float
     """Store one span a call, numbered from 1."""
     spans = [SpanIn(trace=index, ago_s=ago_s, attributes=one) for index, one in enumerate(calls, 1)]
     body = make_batch(spans, {"spanwell.project": project}).SerializeToString()
-    store.insert_otlp([body], project=project, token=f"{project}-{ago_s}")
+    store.insert_otlp([body], project=project, token=f"{project}-{ago_s}", dialects=True)
 
 
 def read(store: Store, project: str) -> list[dict[str, Any]]:

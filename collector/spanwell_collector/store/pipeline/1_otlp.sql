@@ -38,7 +38,7 @@ CREATE TABLE spanwell.otlp_in
 )
 ENGINE = Null;
 
--- The same for spans whose attributes have other names than ours.
+-- The same for spans that are not the proxy's own: their attributes may have other names, and their cost is to be found.
 CREATE TABLE spanwell.otlp_dialects_in AS spanwell.otlp_in ENGINE = Null;
 
 CREATE TABLE spanwell.otlp_spans
@@ -59,3 +59,5 @@ CREATE TABLE spanwell.otlp_spans
     events          Array(Tuple(ts DateTime64(6, 'UTC'), name String, attributes Map(String, String)))
 )
 ENGINE = Null;
+
+CREATE TABLE spanwell.otlp_dialect_spans AS spanwell.otlp_spans ENGINE = Null;

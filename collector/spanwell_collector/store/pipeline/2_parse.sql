@@ -1,6 +1,6 @@
 -- Rendered twice: "source" is a table of OTLP, "attrs" makes a span's map of attributes from `names` and `values`.
 
-CREATE MATERIALIZED VIEW spanwell.{{source}}_to_otlp_spans TO spanwell.otlp_spans AS
+CREATE MATERIALIZED VIEW spanwell.{{source}}_to_{{target}} TO spanwell.{{target}} AS
 WITH
     (v -> coalesce(v.string_value, toString(v.int_value), toString(v.double_value), toString(v.bool_value), base64Encode(v.bytes_value), '')) AS plain,
     (v -> coalesce(toString(v.int_value), toString(v.double_value), toString(v.bool_value), toJSONString(coalesce(v.string_value, base64Encode(v.bytes_value), '')))) AS json

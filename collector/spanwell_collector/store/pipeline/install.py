@@ -31,18 +31,25 @@ READ_ATTRIBUTE: Final = re.compile(r"\battrs\['([^']+)'\]")
 
 
 def render_pipeline(mapping: str) -> list[str]:
-    """The statements, in order. `mapping` makes the map of attributes of a span that speaks a dialect."""
-    parse = _read("2_parse.sql")
-    tables = _read("4_tables.sql")
-    columns = ", ".join(f"'{name}'" for name in sorted(set(READ_ATTRIBUTE.findall(tables))))
+    """The statements, in order. `mapping` makes the map of attributes of a span that is not the proxy's."""
+    rows = {"otlp_spans": _render_columns("otlp_spans"), "otlp_dialect_spans": _render_columns("otlp_dialect_spans")}
     texts = [
         _read("1_otlp.sql"),
         _read("3_prices.sql"),
-        tables.replace("{{columns}}", columns),
-        parse.replace("{{source}}", "otlp_in").replace("{{attrs}}", NATIVE),
-        parse.replace("{{source}}", "otlp_dialects_in").replace("{{attrs}}", mapping),
+        _fill("5_costs.sql", **rows),
+        *(_fill("6_texts.sql", source=source) for source in rows),
+        _fill("2_parse.sql", source="otlp_in", target="otlp_spans", attrs=NATIVE),
+        _fill("2_parse.sql", source="otlp_dialects_in", target="otlp_dialect_spans", attrs=mapping),
     ]
     return [statement for text in texts for statement in split_statements(text)]
+
+
+def _render_columns(source: str) -> str:
+    """What no column takes of a span's attributes, and no text, is left in its `attributes`."""
+    read = READ_ATTRIBUTE.findall(_read("4_spans.sql") + _read("6_texts.sql"))
+    columns = ", ".join(f"'{name}'" for name in sorted(set(read)))
+    lines = _fill("4_spans.sql", source=source, columns=columns).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--")).strip()
 
 
 def install_pipeline(store: Store, statements: list[str]) -> bool:
@@ -60,6 +67,13 @@ def install_pipeline(store: Store, statements: list[str]) -> bool:
         store.command(statement)
     store.insert("pipelines", [(digest,)], ("digest",))
     return True
+
+
+def _fill(name: str, **values: str) -> str:
+    text = _read(name)
+    for key, value in values.items():
+        text = text.replace("{{" + key + "}}", value)
+    return text
 
 
 def _read(name: str) -> str:
