@@ -34,6 +34,10 @@ class Settings:
     clickhouse_dsn: str = field(
         default="", repr=False, metadata={"help": "A ClickHouse server to store into; empty means the embedded engine."}
     )
+    cluster: str = field(
+        default="",
+        metadata={"help": "Name of the ClickHouse cluster behind that server; empty means it is one server."},
+    )
     api_token: str = field(
         default="", repr=False, metadata={"help": "Bearer token that the collector and the SQL door ask for."}
     )

@@ -7,6 +7,7 @@ import pytest
 from spanwell.errors import QueryError, StoreError
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import Migration, load_migrations, migrate
+from spanwell_collector.store.pipeline.install import NATIVE, install_pipeline, render_pipeline
 from tests.collector.batches import SpanIn, make_batch
 
 BROKEN = Migration(99, "0099_broken", "CREATE TABLE spanwell.half (a Int8) ENGINE = Memory;\nCREATE NONSENSE;\n")
@@ -47,6 +48,7 @@ def test_a_migration_that_stopped_half_way_is_refused_ever_after(store: Store) -
 
 
 def test_the_same_segment_again_changes_nothing(store: Store) -> None:
+    install_pipeline(store, render_pipeline(NATIVE))
     batch = make_batch([SpanIn(trace) for trace in range(1, 1001)]).SerializeToString()
 
     for token in ("segment-1", "segment-1", "segment-2"):

@@ -10,9 +10,20 @@ from typing import Final
 
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
-from spanwell_collector.admin import backup, mapping, restore, retention, spool, tokens, users
+from spanwell_collector.admin import backup, mapping, migrate, prices, reprice, restore, retention, spool, tokens, users
 
-NOUNS: Final[tuple[ModuleType, ...]] = (backup, mapping, restore, retention, spool, tokens, users)
+NOUNS: Final[tuple[ModuleType, ...]] = (
+    backup,
+    mapping,
+    migrate,
+    prices,
+    reprice,
+    restore,
+    retention,
+    spool,
+    tokens,
+    users,
+)
 """Each has `add_parser(commands)`, which sets `run`: (options, settings) -> exit code."""
 
 

@@ -11,8 +11,8 @@ ROUNDS: Final = 5
 WAIT_SECONDS: Final = 60.0
 PARTS: Final = """
 SELECT table, name, active, startsWith(name, 'patch-') AS is_patch, has_lightweight_delete AS is_masked
-FROM system.parts
-WHERE database = 'spanwell' AND table IN {tables:Array(String)}
+FROM {parts}
+WHERE database = 'spanwell' AND (rows > 0 OR NOT active) AND table IN {{tables:Array(String)}}
 """
 
 
@@ -54,8 +54,9 @@ def _list_replaced(store: Store, tables: Sequence[str]) -> set[tuple[str, str]]:
 
 
 def _list_parts(store: Store, tables: Sequence[str]) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = store.query(PARTS, {"tables": list(tables)}).to_pylist()
-    return rows
+    names = {store.place(table): table for table in tables}
+    rows = store.query(PARTS.format(parts=store.everywhere("parts")), {"tables": list(names)}).to_pylist()
+    return [{**row, "table": names[row["table"]]} for row in rows]
 
 
 def _drop_part(store: Store, table: str, name: str) -> None:

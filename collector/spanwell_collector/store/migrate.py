@@ -23,6 +23,11 @@ CREATE TABLE IF NOT EXISTS spanwell.migrations
 ENGINE = MergeTree
 ORDER BY (number, ts)
 """
+KNOWN: Final = "SELECT 1 AS known FROM system.tables WHERE database = 'spanwell' AND name = 'migrations'"
+HALF_DONE: Final = (
+    "stopped half-way: restore the data directory from a backup (spanwell restore), and update from there;"
+    " without one, set it aside and begin with an empty one"
+)
 APPLIED: Final = """
 SELECT number, argMax(name, ts) AS name, argMax(digest, ts) AS digest, max(state = 'done') AS done
 FROM spanwell.migrations
@@ -59,19 +64,28 @@ def migrate(store: Store, migrations: list[Migration]) -> list[str]:
     """Apply what is missing and return its names. Raises StoreError when the store is not one this version knows."""
     store.command(CREATE_DATABASE)
     store.command(CREATE_MIGRATIONS)
-    applied = {row["number"]: row for row in store.query(APPLIED).to_pylist()}
+    missing = find_missing(store, migrations)
+    for migration in missing:
+        _apply(store, migration)
+    return [migration.name for migration in missing]
+
+
+def find_missing(store: Store, migrations: list[Migration]) -> list[Migration]:
+    """What `migrate` would apply; nothing is changed. Raises StoreError as it does."""
+    applied = {row["number"]: row for row in store.query(APPLIED).to_pylist()} if _is_known(store) else {}
     known = {migration.number: migration for migration in migrations}
     for number, row in applied.items():
         if number not in known:
             raise StoreError(f"the store was written by a newer Spanwell: it holds migration {row['name']}")
         if not row["done"]:
-            raise StoreError(f"migration {row['name']} stopped half-way: restore the data directory from a copy")
+            raise StoreError(f"migration {row['name']} {HALF_DONE}")
         if row["digest"] != known[number].digest:
             raise StoreError(f"migration {row['name']} was applied with another text: this is not the store it made")
-    missing = [migration for migration in migrations if migration.number not in applied]
-    for migration in missing:
-        _apply(store, migration)
-    return [migration.name for migration in missing]
+    return [migration for migration in migrations if migration.number not in applied]
+
+
+def _is_known(store: Store) -> bool:
+    return bool(store.query(KNOWN).num_rows)
 
 
 def _apply(store: Store, migration: Migration) -> None:
