@@ -17,7 +17,9 @@ from spanwell_collector.access.registrar import Registrar
 from spanwell_collector.access.scope import identity_of
 from spanwell_collector.api.answers import answer_error, answer_json
 from spanwell_collector.api.params import Moment, Window
+from spanwell_collector.prices.pools import Pool, read_pools
 from spanwell_collector.prices.reprice import Reprice, reprice
+from spanwell_collector.prices.spreading import SETTLED, spread_window
 from spanwell_collector.prices.table import bring_up_to_date
 from spanwell_collector.queries.prices import list_prices, list_unpriced
 from spanwell_collector.store.client import Store
@@ -57,10 +59,13 @@ def build_price_routes(settings: Settings, store: Store, registrar: Registrar) -
     @routes.post("/reprice")
     def reprice_calls(request: Request, asked: Annotated[RepriceQuestion, Query()]) -> Response:
         """Price a window anew and answer when that is done. A day at a time keeps the answers short."""
-        chosen = asked.select(settings.project, datetime.now(UTC))
+        now = datetime.now(UTC)
+        chosen = asked.select(settings.project, now)
         wanted = Reprice(chosen.project, chosen.start, chosen.end, asked.model, asked.reported, asked.dry_run)
         with closing(store.beside()) as own:  # so that no insert waits
             outcome = reprice(own, wanted)
+            if not asked.dry_run:
+                spread_window(own, _list_pools(settings, wanted), wanted.start, min(wanted.end, now - SETTLED))
         if not asked.dry_run:
             window = f"{chosen.project} {chosen.start:%Y-%m-%d %H:%M} to {chosen.end:%Y-%m-%d %H:%M}"
             registrar.note(identity_of(request.scope), "reprice", window, f"{outcome.changed} calls")
@@ -82,6 +87,11 @@ def _add_questions(routes: APIRouter, project: str, store: Store) -> None:
     def get_unpriced(asked: Annotated[Window, Query()]) -> Response:
         """Models of calls that have no cost, with calls, tokens and names that look alike."""
         return answer_json({"rows": list_unpriced(store, asked.select(project, datetime.now(UTC)))})
+
+
+def _list_pools(settings: Settings, wanted: Reprice) -> list[Pool]:
+    pools = read_pools(load_config(settings.config), settings.project)
+    return [pool for pool in pools if pool.project == wanted.project and wanted.model in ("", pool.model)]
 
 
 def _show_cards(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What models cost, and which have no price."""
 
+from collections.abc import Collection
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
@@ -57,5 +58,12 @@ def list_unpriced(store: Store, chosen: Selection) -> list[dict[str, Any]]:
         # Of its own provider, where that has any prices.
         own = {one["model"] for one in named if one["provider"] == row["provider"]}
         names = own or {one["model"] for one in named}
-        row["near"] = get_close_matches(row["model"], sorted(names), n=NEAR, cutoff=0.7)
+        row["near"] = find_near(row["model"], names)
     return rows
+
+
+def find_near(model: str, names: Collection[str]) -> list[str]:
+    """The longest name that `model` begins with, for it may be a version of that; and those that look alike."""
+    begun = sorted((name for name in names if name and model.startswith(name)), key=len)[-1:]
+    alike = get_close_matches(model, sorted(names), n=NEAR, cutoff=0.7)
+    return list(dict.fromkeys((*begun, *alike)))[:NEAR]

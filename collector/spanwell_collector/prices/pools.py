@@ -1,0 +1,79 @@
+"""Reads the section `gpu_hours`: models on processors that are paid by the hour."""
+
+import hashlib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NamedTuple
+
+from spanwell.config import Config
+from spanwell.errors import ConfigError
+from spanwell_collector.prices.terms import GPU
+
+KEYS: Final = ("model", "deployment", "instance", "usd_per_hour", "gpus", "capacity", "project")
+MOST_USD: Final = 100_000  # an hour
+
+
+class Pool(NamedTuple):
+    """Processors that serve one model of a project. `usd` is what all of them cost an hour."""
+
+    project: str
+    model: str
+    deployment: str  # whose calls; empty: any
+    instance: str  # whose measurements; empty: any
+    usd: Decimal
+    capacity: Decimal
+    version: str
+
+
+def read_pools(config: Config, project: str) -> list[Pool]:
+    """Raises ConfigError naming the field and what is allowed; `project` is meant where an item names none."""
+    pools = [
+        _read(item, f"{config.source}: gpu_hours[{index}]", project) for index, item in enumerate(config.gpu_hours)
+    ]
+    places = [(pool.project, pool.deployment, pool.model) for pool in pools]
+    twice = next((index for index, place in enumerate(places) if place in places[:index]), None)
+    if twice is not None:
+        raise ConfigError(
+            f"{config.source}: gpu_hours[{twice}]: the same model and deployment stands above: add up gpus"
+        )
+    return pools
+
+
+def _read(item: Mapping[str, Any], where: str, project: str) -> Pool:
+    unknown = [key for key in item if key not in KEYS]
+    if unknown:
+        raise ConfigError(f"{where}.{unknown[0]}: not known; allowed are {', '.join(KEYS)}")
+    model = _text(item, "model", where)
+    if not model:
+        raise ConfigError(f"{where}.model: write the name that spans carry")
+    usd = _number(item, "usd_per_hour", None, where) * _number(item, "gpus", 1, where)
+    if usd > MOST_USD:
+        raise ConfigError(f"{where}.usd_per_hour: {usd} an hour; write at most {MOST_USD}")
+    capacity = _number(item, "capacity", 1, where)
+    digest = hashlib.sha256(f"{usd.normalize()} {capacity.normalize()}".encode()).hexdigest()[:12]
+    return Pool(
+        project=_text(item, "project", where) or project,
+        model=model,
+        deployment=_text(item, "deployment", where),
+        instance=_text(item, "instance", where),
+        usd=usd,
+        capacity=capacity,
+        version=GPU + digest,
+    )
+
+
+def _text(item: Mapping[str, Any], key: str, where: str) -> str:
+    value = item.get(key, "")
+    if not isinstance(value, str) or not value.isprintable():
+        raise ConfigError(f"{where}.{key}: write text, on one line")
+    return value
+
+
+def _number(item: Mapping[str, Any], key: str, default: int | None, where: str) -> Decimal:
+    try:
+        value = Decimal(str(item.get(key, default)))
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value <= 0:
+        raise ConfigError(f"{where}.{key}: write a number above 0")
+    return value
