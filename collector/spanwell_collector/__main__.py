@@ -8,6 +8,8 @@ from spanwell.config import load_config
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_collector.lifecycle.retention import read_retention
+from spanwell_collector.prices.overlay import read_overrides
+from spanwell_collector.prices.pools import read_pools
 from spanwell_collector.server import serve
 
 
@@ -19,7 +21,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = Settings.load()
-        read_retention(load_config(settings.config).retention)
+        config = load_config(settings.config)
+        read_retention(config.retention)
+        read_overrides(config, ())
+        read_pools(config, settings.project)
         if arguments.check:
             sys.stdout.write("ok\n")
         else:

@@ -19,6 +19,7 @@ from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.backups import build_backup_routes
 from spanwell_collector.api.dead_letters import build_dead_letter_routes
 from spanwell_collector.api.ledger import build_ledger_routes
+from spanwell_collector.api.prices import build_price_routes
 from spanwell_collector.api.retention import build_retention_routes
 from spanwell_collector.api.routes import build_routes
 from spanwell_collector.api.tokens import build_token_routes
@@ -54,6 +55,7 @@ def build_app(settings: Settings, parts: Parts) -> ASGIApp:
     api.include_router(build_dead_letter_routes(store, parts.sink))
     api.include_router(build_token_routes(store, registrar, has_root=gate.has_root))
     api.include_router(build_retention_routes(settings, store, registrar))
+    api.include_router(build_price_routes(settings, store, registrar))
     api.include_router(build_backup_routes(settings, store, registrar))
     api.include_router(build_user_routes(store, registrar, partial(list_spools, settings.data)))
 

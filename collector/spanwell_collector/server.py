@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp
 
 from spanwell.config import load_config
 from spanwell.errors import ConfigError, StoreError
+from spanwell.pricing import load_price_table
 from spanwell.settings import Settings
 from spanwell.spool import Spool
 from spanwell_collector import telemetry
@@ -42,6 +44,9 @@ from spanwell_collector.ingest.writer import Writer
 from spanwell_collector.lifecycle.backup import find_backups
 from spanwell_collector.lifecycle.forget import sweep_keys
 from spanwell_collector.lifecycle.retention import apply_rules, make_rules, read_retention
+from spanwell_collector.prices.pools import read_pools
+from spanwell_collector.prices.spreading import start_spreading
+from spanwell_collector.prices.table import bring_up_to_date
 from spanwell_collector.queries.ledger import list_accepted
 from spanwell_collector.receivers.grpc import build_grpc_server, join_address
 from spanwell_collector.receivers.intake import Room
@@ -74,7 +79,8 @@ def serve(settings: Settings) -> None:
     Raises StoreError when the store cannot be opened, ConfigError when a port is taken.
     """
     settings = replace(settings, data=settings.data.absolute())
-    rules = make_rules(read_retention(load_config(settings.config).retention))
+    config = load_config(settings.config)
+    rules = make_rules(read_retention(config.retention))
     threading.excepthook = _end_process
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_lock(settings.data / "collector" / "lock"))
@@ -89,6 +95,9 @@ def serve(settings: Settings) -> None:
         mapping = load_mapping()
         if install_pipeline(store, render_pipeline(render_mapping(mapping))):
             logger.info("made the views anew")
+        changed = bring_up_to_date(store, load_price_table(), config, datetime.now(UTC))
+        if changed:
+            logger.info("%d prices changed", changed)
         sweep_keys(store)
         for rule in apply_rules(store, rules):
             logger.info("%s: rows end by %s", rule.table, rule.ttl)
@@ -101,6 +110,7 @@ def serve(settings: Settings) -> None:
         parts = Parts(store, _start_journal(settings, store, sink, stack), sink, Room(), gate, registrar)
         apps = [build_app(settings, parts)]
         stack.callback(start_upkeep(store))
+        stack.callback(start_spreading(store, read_pools(config, settings.project)))
         if not settings.clickhouse_dsn:
             apps.append(_open_door(settings, store, gate, stack))
         address = join_address(settings.host, settings.grpc_port)
