@@ -62,7 +62,7 @@ async def keep_within(request: Request) -> None:
 
 
 async def _named_projects(request: Request) -> set[str]:
-    if request.scope["path"] in WRITE_PATHS:
+    if request.method == "POST" and request.scope["path"] in WRITE_PATHS:
         try:
             return set(_body_projects(await request.json()))
         except ValueError:

@@ -81,7 +81,10 @@ def test_a_reader_sends_nothing(door: Door) -> None:
         (f"traces/{0x51:032x}", 200),
         (f"traces/{0xB1:032x}", 404),
         (f"traces/{0xB1:032x}?project=bank", 403),
+        ("scores", 200),
         ("scores?project=bank", 403),
+        ("compare?metric=requests&a.project=bank", 403),
+        ("retention", 403),
         ("catalog", 200),
         ("tokens", 403),
     ],
@@ -90,6 +93,24 @@ def test_a_reader_of_one_project_reads_no_other(door: Door, question: str, statu
     viewer = door.bearer("viewer", "shop")
 
     assert door.http.get(f"/api/v1/{question}", headers=viewer).status_code == status
+
+
+def test_a_question_that_takes_no_project_is_not_for_a_reader_of_one(door: Door) -> None:
+    paths = door.http.get("/openapi.json", headers=ROOT).json()["paths"]
+    viewer = door.bearer("viewer", "shop")
+    unbound = [
+        path
+        for path, actions in paths.items()
+        if path.startswith("/api/v1/")
+        and "{" not in path
+        and "get" in actions
+        and "project" not in [each["name"] for each in actions["get"].get("parameters", [])]
+    ]
+
+    answers = {path: door.http.get(path, headers=viewer).status_code for path in unbound}
+
+    assert answers.pop("/api/v1/catalog") == 200
+    assert set(answers.values()) == {403}
 
 
 def test_a_question_that_names_no_project_is_about_the_tokens_own(door: Door) -> None:
