@@ -1,4 +1,4 @@
-"""Shows a record to a person: the request in it as plain values, ids in hex as OTLP/JSON has them."""
+"""Shows a record to a person: the request in it as OTLP/JSON, with its ids in hex."""
 
 import base64
 from typing import Any, Final
@@ -23,7 +23,7 @@ def to_plain(record: bytes) -> Any:
     """The request as JSON has it; of a record that cannot be read, its bytes in hex."""
     kind, payload = read_record(record)
     try:
-        return _with_hex_ids(MessageToDict(REQUESTS[kind].FromString(payload)))
+        return _with_hex_ids(MessageToDict(REQUESTS[kind].FromString(payload), use_integers_for_enums=True))
     except (DecodeError, KeyError):
         return record.hex()
 

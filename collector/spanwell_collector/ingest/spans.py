@@ -68,8 +68,13 @@ def list_keys(records: Sequence[bytes]) -> Iterator[str]:
 
 
 def split_record(record: bytes) -> Iterator[bytes]:
-    """A record of traces as one for each span; other records are not taken apart."""
-    for source in _decode_sound(record).resource_spans:
+    """A record of traces as one for each span; other records are not taken apart.
+
+    Fields that are unknown here go: the engine stumbles over some that protobuf passes over.
+    """
+    request = _decode_sound(record)
+    request.DiscardUnknownFields()
+    for source in request.resource_spans:
         for scope in source.scope_spans:
             for span in scope.spans:
                 piece = ExportTraceServiceRequest()

@@ -42,3 +42,7 @@ ENGINE = ReplacingMergeTree(received)
 ORDER BY id
 TTL toDateTime(received) + INTERVAL 90 DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- What an insert cut short has left is deleted by a patch, which finds its rows by the number of their block.
+ALTER TABLE spanwell.ledger MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1;
+ALTER TABLE spanwell.dead_letters MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1;
