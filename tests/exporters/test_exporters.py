@@ -22,7 +22,7 @@ from tests.services import Service, start_collector
 FOLDER = Path(__file__).parent
 SPANS = 5_000
 STORED = """
-SELECT count() AS spans, uniqExact(span_id) AS ids, sum(input_tokens) AS input_tokens,
+SELECT count() AS spans, uniqExact(span_id) AS ids, sum(input_tokens) AS tokens,
        countIf(attributes['load.text'] = concat('"quoted" \\\\ ✓ 漢字 ', toString(input_tokens))) AS texts,
        countIf(attributes['load.flag'] = 'true' AND attributes['load.ratio'] = '0.5'
                AND attributes['load.list'] = '["a","b"]') AS values,
@@ -34,7 +34,7 @@ FORMAT JSONEachRow
 EXACT = {
     "spans": SPANS,
     "ids": SPANS,
-    "input_tokens": SPANS * (SPANS - 1) // 2,
+    "tokens": SPANS * (SPANS - 1) // 2,
     "texts": SPANS,
     "values": SPANS,
     "columns": SPANS,
