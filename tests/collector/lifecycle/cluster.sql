@@ -548,6 +548,10 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 
 CREATE TABLE spanwell.dead_letters ON CLUSTER 'main' AS spanwell.dead_letters_local ENGINE = Distributed('main', 'spanwell', 'dead_letters_local', cityHash64(id))
 
+ALTER TABLE spanwell.ledger_local ON CLUSTER 'main' MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1
+
+ALTER TABLE spanwell.dead_letters_local ON CLUSTER 'main' MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1
+
 CREATE TABLE spanwell.prices_local ON CLUSTER 'main'
 (
     provider   LowCardinality(String),

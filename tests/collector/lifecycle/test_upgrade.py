@@ -17,6 +17,16 @@ WINDOW = {
     "start": datetime(2085, 12, 1, tzinfo=UTC).isoformat(),
     "end": datetime(2087, 1, 1, tzinfo=UTC).isoformat(),
 }
+LONG = "retention: {spans_days: 3660, scores_days: 3660}"  # its ledger and scores are of 2026
+COUNTS = """
+SELECT
+    (SELECT count() FROM spanwell.spans) AS spans,
+    (SELECT count() FROM spanwell.texts) AS texts,
+    (SELECT count() FROM spanwell.scores FINAL) AS scores,
+    (SELECT count() FROM spanwell.alert_events FINAL) AS alerts,
+    (SELECT sum(sent) FROM spanwell.ledger) AS sent,
+    (SELECT max(dropped) FROM spanwell.ledger) AS dropped
+"""
 
 
 @pytest.fixture
@@ -27,23 +37,18 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_store_of_the_first_version_answers_with_its_rows(data: Path) -> None:
-    service = start_collector(data)
+    config = data / "spanwell.yaml"
+    config.write_text(LONG, encoding="utf-8")
+    service = start_collector(data, {"SPANWELL_CONFIG": str(config)})
     with connect(service) as client:
-        projects = client.http.get(
-            f"http://127.0.0.1:{service.settings.sql_port}",
-            params={
-                "query": "SELECT (SELECT count() FROM spanwell.spans), (SELECT uniq(trace_id) FROM spanwell.spans),"
-                " (SELECT count() FROM spanwell.texts), (SELECT count() FROM spanwell.scores FINAL),"
-                " (SELECT count() FROM spanwell.alert_events FINAL), (SELECT sum(sent) FROM spanwell.ledger),"
-                " (SELECT max(dropped) FROM spanwell.ledger), (SELECT any(project) FROM spanwell.spans)"
-            },
-        ).text.split()
-        traces = client.ask("traces", project=projects[-1], **WINDOW)["rows"]
-        scores = client.ask("scores", project=projects[-1], **{**WINDOW, "start": "2020-01-01T00:00:00Z"})["rows"]
+        traces = client.ask("traces", **WINDOW)["rows"]
+        scores = client.ask("scores", **{**WINDOW, "start": "2020-01-01T00:00:00Z"})["rows"]
     assert service.stop() == 0
+    with closing(Store(path=data / "store")) as store:
+        counted = store.query(COUNTS).to_pylist()
 
-    assert projects[:-1] == ["10", "5", "5", "5", "1", "10", "2"]
     assert (len(traces), sum(row["spans"] for row in traces), len(scores)) == (5, 10, 5)
+    assert counted == [{"spans": 10, "texts": 5, "scores": 5, "alerts": 1, "sent": 10, "dropped": 2}]
 
 
 def test_the_command_says_what_is_missing_and_applies_it(data: Path) -> None:
