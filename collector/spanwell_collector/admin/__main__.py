@@ -10,13 +10,26 @@ from typing import Final
 
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
-from spanwell_collector.admin import backup, mapping, migrate, prices, reprice, restore, retention, spool, tokens, users
+from spanwell_collector.admin import (
+    backup,
+    mapping,
+    migrate,
+    prices,
+    reconcile,
+    reprice,
+    restore,
+    retention,
+    spool,
+    tokens,
+    users,
+)
 
 NOUNS: Final[tuple[ModuleType, ...]] = (
     backup,
     mapping,
     migrate,
     prices,
+    reconcile,
     reprice,
     restore,
     retention,

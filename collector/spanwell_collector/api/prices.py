@@ -18,10 +18,10 @@ from spanwell_collector.access.scope import identity_of
 from spanwell_collector.api.answers import answer_error, answer_json
 from spanwell_collector.api.params import Moment, Window
 from spanwell_collector.prices.pools import Pool, read_pools
+from spanwell_collector.prices.questions import list_billed, list_prices, list_unpriced
 from spanwell_collector.prices.reprice import Reprice, reprice
 from spanwell_collector.prices.spreading import SETTLED, spread_window
 from spanwell_collector.prices.table import bring_up_to_date
-from spanwell_collector.queries.prices import list_prices, list_unpriced
 from spanwell_collector.store.client import Store
 
 
@@ -87,6 +87,12 @@ def _add_questions(routes: APIRouter, project: str, store: Store) -> None:
     def get_unpriced(asked: Annotated[Window, Query()]) -> Response:
         """Models of calls that have no cost, with calls, tokens and names that look alike."""
         return answer_json({"rows": list_unpriced(store, asked.select(project, datetime.now(UTC)))})
+
+    @routes.get("/billed")
+    def get_billed(asked: Annotated[Window, Query()]) -> Response:
+        """Calls, tokens and US dollars by kind, as a provider bills them: by day, model and key."""
+        rows = list_billed(store, asked.select(project, datetime.now(UTC)))
+        return answer_json({"rows": [{**_show(row), "costs": _show(row["costs"])} for row in rows]})
 
 
 def _list_pools(settings: Settings, wanted: Reprice) -> list[Pool]:

@@ -14,6 +14,7 @@ from tests.services import start_collector
 PRICES = """
 prices:
   - {model: small, provider: lab, input_usd_per_million: 1, output_usd_per_million: 2}
+  - {model: steady, provider: lab, input_usd_per_million: 1, output_usd_per_million: 2}
 """
 USED: dict[str, Value] = {"gen_ai__usage__input_tokens": 1000, "gen_ai__usage__output_tokens": 100}
 Run = Callable[..., tuple[int, str]]
@@ -34,10 +35,11 @@ def own(home: Path) -> Iterator[Client]:
             SpanIn(1, attributes=call(gen_ai__provider__name="lab", **USED)),
             SpanIn(2, attributes=call(gen_ai__provider__name="openai", gen_ai__response__model="gpt-5-ultra", **USED)),
         ]
+        spans.append(SpanIn(3, attributes=call(gen_ai__provider__name="lab", gen_ai__response__model="steady", **USED)))
         batch = make_batch(spans)
         batch.resource_spans[0].scope_spans[0].scope.name = "somebody"  # the proxy's calls bring their cost
         client.send(batch)
-        client.await_count(2)
+        client.await_count(3)
         yield client
     assert service.stop() == 0
 
@@ -76,6 +78,7 @@ def test_prices_are_listed_by_the_million(run: Run) -> None:
     assert [line.split() for line in shown.splitlines()] == [
         ["provider", "model", "input", "cached", "cache_write", "output"],
         ["lab", "small", "1", "1", "1", "2"],
+        ["lab", "steady", "1", "1", "1", "2"],
     ]
 
 
@@ -103,7 +106,7 @@ def file(own: Client, home: Path) -> Iterator[Path]:
 
 
 def test_a_new_price_is_read_and_history_priced_anew(own: Client, file: Path, run: Run) -> None:
-    file.write_text(PRICES.replace("per_million: 1,", "per_million: 5,"))
+    file.write_text(PRICES.replace("per_million: 1,", "per_million: 5,", 1))
 
     assert run("prices", "reload") == (0, "1 prices changed\n")
     yesterday = str(datetime.now(UTC).date() - timedelta(days=1))
@@ -135,3 +138,34 @@ def test_rates_are_texts_so_that_none_loses_a_digit(own: Client) -> None:
         {"service_tier": "", "from_tokens": 0, "rates": row["cards"][0]["rates"]},
     ]
     assert row["cards"][0]["rates"]["input"] == "0.000001000000"
+
+
+def test_a_bill_that_agrees_exits_with_nought(own: Client, run: Run, tmp_path: Path) -> None:
+    day = own.ask(f"traces/{1:032x}")["rows"][0]["ts"][:10]
+    bill = tmp_path / "bill.csv"
+    bill.write_text(
+        f"day,model,kind,tokens,usd,calls\n{day},steady,input,1000,0.001,1\n{day},steady,output,100,0.0002,\n"
+    )
+
+    code, shown = run("reconcile", str(bill))
+
+    assert (code, shown) == (0, "billed 0.001200 USD, stored 0.001200 USD: +0.000000 USD\n")
+
+
+def test_a_bill_that_does_not_agree_is_explained(own: Client, run: Run, tmp_path: Path) -> None:
+    day = own.ask(f"traces/{1:032x}")["rows"][0]["ts"][:10]
+    bill = tmp_path / "bill.csv"
+    bill.write_text(
+        f"day,model,kind,tokens,usd,calls\n{day},steady,input,2000,0.002,2\n{day},steady,output,100,0.0004,\n"
+    )
+
+    code, shown = run("reconcile", str(bill), "--tolerance", "0.1")
+
+    assert code == 1
+    assert shown.splitlines()[-4:] == [
+        f"{day} steady: 2 calls billed, 1 stored",
+        "billed 0.002400 USD, stored 0.001200 USD: +0.001200 USD",
+        "  missing calls: +0.001000 USD",
+        "  rate: +0.000200 USD",
+    ]
+    assert run("reconcile", str(bill), "--tolerance", "0.6")[0] == 0

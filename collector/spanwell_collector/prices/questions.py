@@ -2,11 +2,13 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
 
 import pyarrow as pa
 
+from spanwell_collector.prices.reprice import PRICED
 from spanwell_collector.queries.selection import Selection
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.store.client import Store
@@ -38,6 +40,43 @@ GROUP BY provider, model, request_model
 ORDER BY calls DESC, provider, model, request_model
 LIMIT 500
 """
+# As a provider bills: each token once, and reasoning among the output.
+BILLED: Final = """
+SELECT
+    toString(toDate(ts)) AS day,
+    model,
+    key_id,
+    count() AS calls,
+    mapFilter((kind, tokens) -> tokens > 0, map(
+        'input', sum(greatest(toInt64(input_tokens) - cached_tokens - cache_write_tokens - heard - seen, 0)),
+        'cached', sum(toInt64(cached_tokens)),
+        'cache_write', sum(greatest(toInt64(cache_write_tokens) - hour, 0)),
+        'cache_write_1h', sum(hour),
+        'audio_input', sum(heard),
+        'image_input', sum(seen),
+        'output', sum(greatest(toInt64(output_tokens) - spoken - drawn, 0)),
+        'audio_output', sum(spoken),
+        'image_output', sum(drawn))) AS tokens,
+    sumMap(by_kind) AS costs,
+    sum(cost_usd) AS usd
+FROM
+(
+    SELECT
+        ts, model, key_id, input_tokens, output_tokens, cached_tokens, cache_write_tokens, cost_usd,
+        toInt64(usage['cache_write_1h']) AS hour,
+        toInt64(usage['audio_input']) AS heard, toInt64(usage['audio_output']) AS spoken,
+        toInt64(usage['image_input']) AS seen, toInt64(usage['image_output']) AS drawn,
+        CAST(if(empty(costs) AND isNotNull(cost_usd), <priced>.2, costs) AS Map(String, Decimal(18, 12))) AS by_kind
+    FROM spanwell.spans
+    WHERE (project = {project:String} OR {project:String} = '*')
+      AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
+      AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
+      AND operation IN ('chat', 'text_completion', 'embeddings') AND duplicate_of = '' AND cache != 'hit'
+      AND input_tokens + output_tokens > 0
+)
+GROUP BY day, model, key_id
+ORDER BY day, model, key_id
+"""
 NAMES: Final = "SELECT DISTINCT provider, model FROM spanwell.price_list WHERE notEmpty(cards) ORDER BY provider, model"
 
 
@@ -60,6 +99,20 @@ def list_unpriced(store: Store, chosen: Selection) -> list[dict[str, Any]]:
         names = own or {one["model"] for one in named}
         row["near"] = find_near(row["model"], names)
     return rows
+
+
+def list_billed(store: Store, chosen: Selection) -> list[dict[str, Any]]:
+    """Calls, tokens and US dollars by kind, for each day, model and key; the project may be `*`."""
+    asked = {**chosen.parameters(), "project": chosen.project}
+    rows: list[dict[str, Any]] = store.query(BILLED.replace("<priced>", PRICED), asked).to_pylist()
+    return [{**row, "tokens": dict(row["tokens"]), "costs": _merge(dict(row["costs"]), row["usd"])} for row in rows]
+
+
+def _merge(costs: dict[str, Decimal], usd: Decimal | None) -> dict[str, Decimal]:
+    """As bills have it: reasoning is output; and what the kinds do not make up is `other`."""
+    other = (usd or Decimal(0)) - sum(costs.values(), Decimal(0))
+    output = costs.get("output", Decimal(0)) + costs.pop("reasoning", Decimal(0))
+    return {kind: value for kind, value in {**costs, "output": output, "other": other}.items() if value}
 
 
 def find_near(model: str, names: Collection[str]) -> list[str]:
