@@ -49,6 +49,7 @@ class _Field(NamedTuple):
     is_list: bool
     convert: Convert | None  # None: a message of its own
     dropped_alone: bool
+    is_attribute: bool
 
 
 class _TooDeepError(Exception):
@@ -116,7 +117,7 @@ def _fill_list(target: Any, field: _Field, values: Any, depth: int, dropped: lis
         try:
             if field.convert is not None:
                 target.append(field.convert(value))
-            else:
+            elif not (field.is_attribute and _add_text(target, value)):
                 _fill(target.add(), value, depth + 1, dropped)
         except _WrongError as error:
             raise error.within(f"[{index}]") from None
@@ -127,6 +128,20 @@ def _fill_list(target: Any, field: _Field, values: Any, depth: int, dropped: lis
             dropped[0] += 1
 
 
+def _add_text(target: Any, pair: Any) -> bool:
+    """The short way for what most attributes are: a key and a text."""
+    if type(pair) is not dict or len(pair) != 2:
+        return False
+    key, value = pair.get("key"), pair.get("value")
+    if type(key) is not str or type(value) is not dict or len(value) != 1:
+        return False
+    text = value.get("stringValue")
+    if type(text) is not str:
+        return False
+    target.add(key=key).value.string_value = text
+    return True
+
+
 @cache
 def _fields(descriptor: Descriptor) -> Mapping[str, _Field]:
     return {
@@ -135,6 +150,7 @@ def _fields(descriptor: Descriptor) -> Mapping[str, _Field]:
             field.is_repeated,
             None if field.message_type else _converter(field),
             bool(field.message_type) and field.message_type.name in DROPPED_ALONE,
+            bool(field.message_type) and field.message_type.name == "KeyValue",
         )
         for field in descriptor.fields
     }

@@ -20,7 +20,8 @@ TRACE, SPAN = bytes.fromhex(f"{0xABC:032x}"), bytes.fromhex(f"{7:016x}")
 
 
 def _recorded(name: str) -> ExportLogsServiceRequest:
-    return ExportLogsServiceRequest.FromString((FIXTURES / f"{name}.logs.pb").read_bytes())
+    request: ExportLogsServiceRequest = ExportLogsServiceRequest.FromString((FIXTURES / f"{name}.logs.pb").read_bytes())
+    return request
 
 
 def _evaluation(trace: bytes = TRACE, **said: Any) -> ExportLogsServiceRequest:

@@ -35,7 +35,7 @@ def sink(store: Store, tmp_path: Path) -> Sink:
 
 def _record(*spans: SpanIn, **resource: str) -> bytes:
     named = {name.replace("__", "."): value for name, value in resource.items()}
-    return b"\x01" + make_batch(spans, named).SerializeToString()
+    return b"\x01" + bytes(make_batch(spans, named).SerializeToString())
 
 
 def _count(store: Store, table: str, project: str) -> int:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -35,7 +35,21 @@ NASTY = (
     b"1e999",
     b"-1",
 )
-STRANGE = (None, -1, 2**64 - 1, "x" * 1000, 1e300, [], {}, [None], {"": {}}, True, "\x00", "NaN", [[[]]])
+STRANGE: Final[tuple[Any, ...]] = (
+    None,
+    -1,
+    2**64 - 1,
+    "x" * 1000,
+    1e300,
+    [],
+    {},
+    [None],
+    {"": {}},
+    True,
+    "\x00",
+    "NaN",
+    [[[]]],
+)
 
 
 def _seeds() -> list[tuple[Signal, Message]]:

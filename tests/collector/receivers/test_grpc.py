@@ -30,7 +30,8 @@ def _open(service: Service) -> grpc.Channel:
 
 def _send(channel: grpc.Channel, body: bytes, **named: object) -> ExportTraceServiceResponse:
     export = channel.unary_unary(EXPORT)
-    return ExportTraceServiceResponse.FromString(export(body, timeout=20, **named))
+    answer: ExportTraceServiceResponse = ExportTraceServiceResponse.FromString(export(body, timeout=20, **named))
+    return answer
 
 
 def _refusal(channel: grpc.Channel, body: bytes, **named: object) -> tuple[grpc.StatusCode, Status]:
