@@ -2,7 +2,8 @@
 
 One file is open for appending; `seal` closes it, and only sealed segments are read. A record is its length, the CRC-32
 of its payload, and the payload, which is never empty. A tail torn by a crash is cut off when the directory is opened
-again; a record that was damaged later is passed over, and its bytes are kept aside. Not thread-safe: it has one owner.
+again; a record that was damaged later is passed over, and its bytes are kept aside; one flipped bit in its header does
+not matter. Not thread-safe: it has one owner.
 """
 
 import os
@@ -155,21 +156,35 @@ class _Found(NamedTuple):
 
 
 def _scan(data: bytes) -> _Found:
-    payloads, damaged, end = [], [], 0
-    position = 0
+    payloads, damaged, end, position = [], [], 0, 0
     while position + HEADER.size <= len(data):
         length, crc = HEADER.unpack_from(data, position)
-        begin, position = position + HEADER.size, position + HEADER.size + length
-        if length == 0 or position > len(data):  # zeros are what a power cut leaves; the CRC of nothing is zero, too
+        start = position
+        if payload := _take(data, start + HEADER.size, length, crc):
+            if end < start:
+                damaged.append((end, start))
+            payloads.append(payload)
+            end = position = start + HEADER.size + len(payload)
+        elif 0 < length <= len(data) - start - HEADER.size:
+            position += HEADER.size + length  # if its length is right, a whole record follows
+        else:
             break
-        payload = data[begin:position]
-        if zlib.crc32(payload) != crc:
-            continue  # if its length is right, a whole record follows
-        if end < begin - HEADER.size:
-            damaged.append((end, begin - HEADER.size))
-        payloads.append(payload)
-        end = position
     return _Found(payloads, damaged, end)
+
+
+def _take(data: bytes, begin: int, length: int, crc: int) -> bytes:
+    """The payload that a header tells of, even if one bit of the header has flipped; empty when it is damaged.
+
+    Zeros are what a power cut leaves, and the CRC of nothing is zero too: so nothing is no payload.
+    """
+    payload = data[begin : begin + length]
+    difference = zlib.crc32(payload) ^ crc
+    if payload and len(payload) == length and difference & (difference - 1) == 0:
+        return payload
+    for other in (length ^ 1 << bit for bit in range(32)):
+        if 0 < other <= len(data) - begin and zlib.crc32(data[begin : begin + other]) == crc:
+            return data[begin : begin + other]
+    return b""
 
 
 def _keep_aside(path: Path, start: int, damage: bytes) -> None:
