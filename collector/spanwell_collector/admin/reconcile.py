@@ -11,14 +11,14 @@ from spanwell.cli.keys import table
 from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask
 from spanwell_collector.admin.windows import make_window
-from spanwell_collector.prices.exports import SHAPES, read_export
+from spanwell_collector.prices.exports import read_export
 from spanwell_collector.prices.reconcile import Account, Difference, Place, read_stored, reconcile
 
-ABOUT: Final = f"""\
+ABOUT: Final = """\
 Compare a provider's usage export with what is stored, by day, model and key, and explain the difference by kind of
-token: calls that one side misses, other tokens for the same calls, or another rate for the same tokens. Files may be
-{SHAPES}.
-Several files are taken together, such as a usage and a cost report. Exits with 1 above --tolerance."""
+token: calls that one side misses, other tokens for the same calls, or another rate for the same tokens. A file may be
+OpenAI's usage or costs, Anthropic's usage or cost report, as JSON or CSV, or a CSV with day, model, kind, tokens, usd
+and perhaps key and calls; several are taken together. Exits with 1 above --tolerance."""
 CAUSES: Final = ("missing calls", "tokens", "rate")
 COLUMNS: Final = (
     "day",
