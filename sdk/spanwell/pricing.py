@@ -12,7 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from importlib.util import find_spec
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,6 +84,8 @@ class Price:
 
     def choose(self, input_tokens: int, service_tier: str, at: datetime | None) -> Card:
         """The card a call is charged by: of the hour, else of its tier, and of the longest input reached."""
+        if not self.cards:
+            return self.standard
         tiers = {card.service_tier for card in self.cards}
         tier = service_tier if service_tier in tiers else ""
         if at is not None and 24 * at.weekday() + at.hour in self.off_peak:
@@ -102,8 +103,9 @@ def costs_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetim
     Tokens that would be more than the total they are part of are left out, so none is ever charged twice.
     """
     rates = price.choose(usage.input, service_tier, at).rates
-    charges = zip(KINDS, rates, (*_split_input(usage), *_split_output(usage), 1), strict=True)
-    return {kind: cost for kind, rate, tokens in charges if (cost := rate * tokens)}
+    return {
+        kind: rate * tokens for kind, rate, tokens in zip(KINDS, rates, _bill(usage), strict=True) if tokens and rate
+    }
 
 
 def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> Decimal:
@@ -111,25 +113,22 @@ def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime
     return sum(costs_usd(usage, price, service_tier=service_tier, at=at).values(), Decimal(0))
 
 
-def _split_input(usage: Usage) -> list[int]:
-    written = max(_bound(usage.cache_write) - _bound(usage.cache_write_1h), 0)
-    parts = (usage.cached, usage.cache_write_1h, written, usage.audio_input, usage.image_input)
-    return _split(usage.input, parts)
-
-
-def _split_output(usage: Usage) -> list[int]:
-    return _split(usage.output, (usage.reasoning, usage.audio_output, usage.image_output))
-
-
-def _split(total: int, parts: tuple[int, ...]) -> list[int]:
-    """Each part as far as the total reaches, and then what is left of the total."""
-    total = _bound(total)
-    ends = [min(end, total) for end in accumulate(map(_bound, parts), initial=0)]
-    return [end - start for start, end in pairwise((*ends, total))]
-
-
-def _bound(tokens: int) -> int:
-    return min(max(tokens, 0), MAX_TOKENS)
+def _bill(usage: Usage) -> list[int]:
+    """Tokens in the order of KINDS, each counted once: a part as far as its total reaches, then what is left of it."""
+    billed = []
+    written = usage.cache_write - usage.cache_write_1h
+    received = (usage.cached, usage.cache_write_1h, written, usage.audio_input, usage.image_input)
+    for total, parts in (
+        (usage.input, received),
+        (usage.output, (usage.reasoning, usage.audio_output, usage.image_output)),
+    ):
+        left = min(max(total, 0), MAX_TOKENS)
+        for part in parts:
+            taken = min(part, left) if part > 0 else 0
+            left -= taken
+            billed.append(taken)
+        billed.append(left)
+    return [*billed, 1]
 
 
 @dataclass(frozen=True)
