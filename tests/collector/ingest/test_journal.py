@@ -86,6 +86,39 @@ def test_segments_of_an_earlier_process_come_first(tmp_path: Path, delivered: li
     assert [segment.payloads() for segment in delivered] == [[b"left behind"]]
 
 
+async def test_a_segment_grows_while_the_writer_is_busy(journal: Journal, delivered: list[Segment]) -> None:
+    await journal.write(b"first")
+    await _until_delivered(delivered, 1)
+    for record in (b"second", b"third"):
+        await journal.write(record)
+        await asyncio.sleep(0.05)
+    waiting = len(delivered)
+
+    journal.forget(delivered[0])
+    await _until_delivered(delivered, 2)
+
+    assert waiting == 1
+    assert delivered[1].payloads() == [b"second", b"third"]
+
+
+async def test_interval_durability_answers_first_and_syncs_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanwell_collector.ingest.journal.SYNC_SECONDS", 0.05)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    spool = Spool(tmp_path, max_bytes=10_000)
+    journal = Journal(spool, flush_seconds=60, deliver=lambda _segment: None, durability="interval")
+    journal.start([])
+
+    await journal.write(b"acknowledged")
+    at_once = len(synced)  # of the directory, for the new file's name
+    later = await asyncio.to_thread(poll, lambda: len(synced), lambda count: count > at_once)
+    journal.seal()
+
+    assert (at_once, later) == (1, 2)
+
+
 async def _until_delivered(delivered: list[Segment], count: int) -> None:
     enough = await asyncio.to_thread(poll, lambda: len(delivered), lambda size: size >= count)
     assert enough == count
