@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,7 +36,7 @@ from spanwell_collector.app import Parts, build_app
 from spanwell_collector.dialects.compile import render_mapping
 from spanwell_collector.dialects.mapping import load_mapping
 from spanwell_collector.dialects.refine import needs_refining, refine
-from spanwell_collector.door import build_door
+from spanwell_collector.door.app import build_door
 from spanwell_collector.ingest.dead import move_files
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.ingest.sink import Sink
@@ -60,7 +59,6 @@ from spanwell_collector.upkeep import start_upkeep
 
 logger = logging.getLogger("spanwell.collector")
 
-DOOR_THREADS: Final = 4
 FAILED: Final = 1
 MAX_CONNECTIONS: Final = 1000
 STOP_SECONDS: Final = 5  # that calls under way have to end
@@ -149,10 +147,9 @@ def _start_journal(settings: Settings, store: Store, sink: Sink, stack: contextl
 
 
 def _open_door(settings: Settings, store: Store, gate: Gate, stack: contextlib.ExitStack) -> ASGIApp:
-    pool = stack.enter_context(ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door"))
     engine = GuardedEngine(settings.data / "store")
     stack.callback(engine.close)
-    return build_door(engine, pool, version=store.version, gate=gate)
+    return build_door(engine, version=store.version, gate=gate)
 
 
 @contextlib.contextmanager

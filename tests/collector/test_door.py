@@ -1,19 +1,14 @@
 """The SQL door, through the stock client, and what it refuses."""
 
-import asyncio
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import clickhouse_connect
-import httpx
-import lz4.frame
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from spanwell_collector.door import inflate
-from spanwell_collector.store.guarded import DoorError, check_tree
+from spanwell_collector.store.guard import DoorError, check_tree
 from tests.collector.batches import SpanIn, call, make_batch
 from tests.collector.conftest import Client
 from tests.services import LOOPBACK
@@ -59,35 +54,13 @@ def test_an_empty_result_still_has_its_columns(door: Any) -> None:
     assert door.query("SELECT trace_id, ts FROM spanwell.spans LIMIT 0").column_names == ("trace_id", "ts")
 
 
-@pytest.mark.parametrize("compress", [False, "lz4", "gzip"])
-def test_replies_may_be_compressed(collector: Client, compress: bool | str) -> None:
-    with clickhouse_connect.get_client(
-        host=LOOPBACK, port=collector.service.settings.sql_port, compress=compress
-    ) as client:
-        assert len(client.query("SELECT repeat('x', 100000)").result_rows[0][0]) == 100_000
-
-
-def test_the_asynchronous_client_asks_in_parallel(collector: Client) -> None:
-    async def ask() -> list[int]:
-        client = await clickhouse_connect.get_async_client(
-            host=LOOPBACK, port=collector.service.settings.sql_port, autogenerate_session_id=False
-        )
-        try:
-            replies = await asyncio.gather(*(client.query(f"SELECT {number}") for number in range(6)))
-        finally:
-            await client.close()
-        return [reply.result_rows[0][0] for reply in replies]
-
-    assert asyncio.run(ask()) == [0, 1, 2, 3, 4, 5]
-
-
 def test_harmless_settings_may_be_sent_and_limits_only_tightened(door: Any) -> None:
     sql = "SELECT getSetting('join_use_nulls'), getSetting('max_execution_time')"
 
     asked = door.query(sql, settings={"join_use_nulls": 1, "max_execution_time": 5}).result_rows
     loosened = door.query(sql, settings={"max_execution_time": 0}).result_rows
 
-    assert (asked, loosened) == ([(True, 5.0)], [(False, 30.0)])
+    assert (asked, loosened) == ([(True, 5.0)], [(False, 600.0)])
 
 
 @pytest.mark.parametrize(("code", "sql"), [(60, "SELECT * FROM nothing"), (62, "SELEC 1"), (47, "SELECT nothing")])
@@ -108,6 +81,9 @@ REFUSED = [
     "OPTIMIZE TABLE spanwell.spans",
     "SYSTEM FLUSH LOGS",
     "KILL QUERY WHERE 1",
+    "KILL QUERY WHERE query_id = 'a' OR 1",
+    "KILL QUERY WHERE query_id != 'a'",
+    "KILL MUTATION WHERE query_id = 'a'",
     "SET readonly = 0",
     "USE system",
     "BACKUP TABLE spanwell.spans TO File('/tmp/x')",
@@ -141,6 +117,12 @@ REFUSED = [
     "SELECT 1 UNION ALL SELECT 2 INTO OUTFILE '{path}.out'",
     "SELECT 1 INTO OUTFILE '{path}.out' FORMAT TSV",
     "SELECT 1 INTO /* */ OUTFILE '{path}.out' FORMAT TSV",
+    "EXPLAIN AST SELECT 1",
+    "SELECT 1 FORMAT TSV SETTINGS max_memory_usage = 0",
+    "SELECT 1 FORMAT TSV, file('{path}')",
+    "SELECT file('{path}') -- FORMAT TSV",
+    "SELECT '/* FORMAT ' || file('{path}') || ' FORMAT TSV */'",
+    "SELECT * FROM (SELECT 1 INTO OUTFILE '{path}.out' FORMAT TSV)",
     "EXPLAIN AST SELECT 1 INTO OUTFILE '{path}.out' FORMAT TSV",
     "SHOW CREATE TABLE spanwell.spans INTO OUTFILE '{path}.out'",
     ", toUInt32(file('{path}')) FROM (SELECT 1 AS EXPLAIN)",
@@ -180,31 +162,12 @@ def test_a_question_that_is_too_long_is_stopped_by_its_own_limit(door: Any) -> N
 
 
 def test_a_question_that_is_too_large_is_stopped(door: Any) -> None:
+    sql = "SELECT number FROM numbers(2000)"
+
     with pytest.raises(DatabaseError) as caught:
-        door.query("SELECT number FROM numbers(6000000)")
+        door.query(sql, settings={"max_result_rows": 1000})
 
     assert caught.value.code == 396
-
-
-def test_a_client_that_leaves_does_not_stop_the_process(collector: Client) -> None:
-    url = f"http://{LOOPBACK}:{collector.service.settings.sql_port}/"
-
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, content="SELECT sleep(1)", timeout=0.2)
-
-    assert httpx.get(url, params={"query": "SELECT 1"}, timeout=30).text == "1\n"
-
-
-def test_every_frame_of_a_body_is_read() -> None:
-    parts = [b"SELECT ", b"1, ", b"2"]
-
-    assert inflate(b"".join(map(gzip.compress, parts)), "gzip") == b"SELECT 1, 2"
-    assert inflate(b"".join(map(lz4.frame.compress, parts)), "lz4") == b"SELECT 1, 2"
-
-
-def test_a_body_that_grows_beyond_the_limit_is_refused() -> None:
-    with pytest.raises(DoorError, match="larger than"):
-        inflate(gzip.compress(bytes(20_000_000)), "gzip")
 
 
 def test_an_unknown_statement_is_refused_by_its_root() -> None:

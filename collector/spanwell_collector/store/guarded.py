@@ -7,101 +7,39 @@ the name of a column (`, file('/etc/passwd') FROM (SELECT 1 AS EXPLAIN)`), which
 """
 
 import re
+import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import chdb
 import orjson
 
-from spanwell.errors import QueryError
+from spanwell_collector.store.guard import (
+    ASK_SETTINGS,
+    FUNCTIONS_NAMED_ALIKE,
+    INSERT,
+    NOWHERE,
+    REFUSED_FUNCTIONS,
+    SHOW_SETTINGS,
+    TABLE_FUNCTIONS,
+    Directed,
+    DoorError,
+    Token,
+    check_destination,
+    check_settings,
+    check_text,
+    check_tree,
+    direct,
+    refuse,
+)
+from spanwell_collector.store.piped import Cost, Killer, Piped, connect, run
+from spanwell_collector.store.statements import quote_text
 
-ROOTS: Final = frozenset(
-    {
-        "SelectWithUnionQuery",
-        "SelectIntersectExceptQuery",
-        "Explain",
-        "DescribeQuery",
-        "ShowTables",
-        "ShowColumns",
-        "ShowIndexes",
-        "ShowFunctions",
-        "ShowEngineQuery",
-        "ShowCreateTableQuery",
-        "ShowCreateViewQuery",
-        "ShowCreateDatabaseQuery",
-        "ExistsTableQuery",
-        "ExistsViewQuery",
-        "ExistsDatabaseQuery",
-    }
-)
-TABLE_FUNCTIONS: Final = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view", "null"}
-)
-FUNCTIONS_NAMED_ALIKE: Final = frozenset({"format"})  # a harmless function; readonly refuses the table function
-REFUSED_FUNCTIONS: Final = """
-SELECT lower(name) FROM system.table_functions
-UNION DISTINCT
-SELECT lower(name) FROM system.functions
-WHERE categories IN ('AI', 'Introspection')
-   OR lower(name) IN ('file', 'hascolumnintable', 'currentrequesturl', 'getclienthttpheader')
-"""
-SETTINGS: Final = frozenset(
-    {
-        "allow_experimental_variant_type",
-        "cast_string_to_dynamic_use_inference",
-        "date_time_input_format",
-        "date_time_output_format",
-        "extremes",
-        "final",
-        "group_by_use_nulls",
-        "join_use_nulls",
-        "limit",
-        "log_comment",
-        "max_block_size",
-        "max_execution_time",
-        "max_result_rows",
-        "max_rows_to_read",
-        "max_threads",
-        "offset",
-        "output_format_json_quote_64bit_integers",
-        "output_format_json_quote_decimals",
-        "output_format_native_encode_types_in_binary_format",
-        "prefer_column_name_to_alias",
-        "read_overflow_mode",
-        "result_overflow_mode",
-        "session_timezone",
-        "use_uncompressed_cache",
-        "output_format_arrow_compression_method",
-        "output_format_arrow_string_as_string",
-        "output_format_arrow_low_cardinality_as_dictionary",
-    }
-)
-# Clients ask at their handshake which settings they may send; readonly = 1 would show all of them as closed.
-SHOW_SETTINGS: Final = r"\1toUInt8(name NOT IN ('" + "', '".join(sorted(SETTINGS)) + r"')) AS readonly\2"
-LIMITS: Final = {
-    "max_execution_time": 30,
-    "max_memory_usage": 2_000_000_000,
-    "max_result_rows": 5_000_000,
-    "max_result_bytes": 512_000_000,
-    "max_threads": 2,
-}
-READONLY_CODE: Final = 164
-NODE: Final = re.compile(r"^( *)(\w+)(?: (.*?))?(?: \(alias .*\))?(?: \(children \d+\))?$")
-ASK_SETTINGS: Final = re.compile(
-    r"(\s*SELECT name, value, )readonly( FROM system\.settings\b.*)", re.IGNORECASE | re.DOTALL
-)
-INSERT: Final = re.compile(r"\s*INSERT\b", re.IGNORECASE)
-OUTFILE: Final = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 CODE: Final = re.compile(r"Code: (\d+)")
-
-
-class DoorError(QueryError):
-    """A statement that was not answered, with ClickHouse's number for why."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(f"Code: {code}. DB::Exception: {message}")
-        self.code = code
+SAME_ID_RUNS: Final = 216
+LEXED: Final = "SELECT normalizeQuery({sql:String})"
+TOKENS: Final = "SELECT toJSONString(arrayMap(t -> (t.1, t.2, toString(t.3)), highlightQuery({sql:String})))"
 
 
 class Question(NamedTuple):
@@ -114,116 +52,128 @@ class Question(NamedTuple):
     database: str
 
 
-class Answer(NamedTuple):
-    body: bytes
-    format: str
-    summary: bytes
+class Statement:
+    """A question that is being answered. `id` is its own among those under way; `owner` asked it."""
+
+    def __init__(self, engine: "GuardedEngine", question: Question, id: str, owner: str) -> None:
+        self.id, self.owner, self.sql = id, owner, question.sql
+        self.format = question.format  # the one it names itself is known once something was read
+        self._engine = engine
+        self._question = question
+        self._piped = Piped(self._work, lambda: engine.kill(id))
+
+    @property
+    def has_ended(self) -> bool:
+        return self._piped.has_ended
+
+    def read(self) -> bytes:
+        """The next piece of the answer; empty at its end. Raises DoorError. Blocks."""
+        try:
+            return self._piped.read()
+        except RuntimeError as error:
+            raise as_door_error(error) from error
+
+    def cost(self) -> Cost:
+        """What it took; known when `read` has come to the end."""
+        return self._piped.cost()
+
+    def abandon(self) -> None:
+        """End it, if it has not. Blocks for as long as that takes, which is a block of rows at most."""
+        self._piped.abandon()
+
+    def _work(self, destination: str) -> Cost:
+        try:
+            with closing(connect(self._engine.path)) as connection:
+                directed = self._engine.admit(connection, self._question, self.id)
+                self.format = directed.format
+                return run(connection, directed.to(destination), dict(self._question.parameters))
+        finally:
+            self._engine.forget(self)
 
 
 class GuardedEngine:
     """The engine in `path`, which this process has opened already."""
 
     def __init__(self, path: Path) -> None:
-        self._path = str(path.resolve())
-        self._anchor = _connect(self._path)
-        names = self._anchor.query(REFUSED_FUNCTIONS, "TabSeparatedRaw").bytes().decode().split()
+        self.path = str(path.resolve())
+        self._killer = Killer(self.path)
+        self._lock = threading.Lock()
+        self._running: dict[str, Statement] = {}
+        with closing(connect(self.path)) as connection:
+            names = _ask(connection, REFUSED_FUNCTIONS).split()
         self._refused = frozenset(names) - TABLE_FUNCTIONS - FUNCTIONS_NAMED_ALIKE
 
     def close(self) -> None:
-        self._anchor.close()
+        """End every statement that is under way; nobody asks any more."""
+        for statement in self.list_running():
+            statement.abandon()
+        self._killer.close()
 
-    def ask(self, question: Question) -> Answer:
-        """Check, then run. Raises DoorError. Blocks: call it on a thread."""
+    def start(self, question: Question, id: str, owner: str) -> Statement:
+        """Begin to answer. What is wrong with the question is raised by the statement's `read`."""
         question = question._replace(sql=ASK_SETTINGS.sub(SHOW_SETTINGS, question.sql))
-        connection = _connect(self._path)
-        try:
-            self._prepare(connection, question)
-            return _run(connection, question)
-        except RuntimeError as error:
-            raise _as_door_error(error) from error
-        finally:
-            connection.close()
+        with self._lock:
+            if id in self._running:
+                raise DoorError(
+                    SAME_ID_RUNS, f"Query with id = {id} is already running (QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)"
+                )
+            statement = self._running[id] = Statement(self, question, id, owner)
+        return statement
 
-    def _prepare(self, connection: Any, question: Question) -> None:
+    def list_running(self) -> list[Statement]:
+        with self._lock:
+            return list(self._running.values())
+
+    def forget(self, statement: Statement) -> None:
+        with self._lock:
+            self._running.pop(statement.id, None)
+
+    def kill(self, id: str) -> None:
+        self._killer.kill(id)
+
+    def admit(self, connection: Any, question: Question, tag: str) -> Directed:
+        """Make `connection` fit for the question, and the question for running. Raises DoorError."""
         if INSERT.match(question.sql):  # its data may be binary, which the parser would stumble over first
-            raise DoorError(READONLY_CODE, "this door is for reading: INSERT is refused (READONLY)")
-        unknown = sorted(name for name in question.settings if name not in SETTINGS)
-        if unknown:
-            allowed = ", ".join(sorted(SETTINGS))
-            raise DoorError(READONLY_CODE, f"setting {unknown[0]} cannot be changed here; allowed are {allowed}")
+            raise refuse("INSERT")
+        settings = check_settings(question.settings)
         if question.database:
-            connection.query(f"USE {_quote(question.database, '`')}", "Null")
-        settings = {**LIMITS, **_within_limits(question.settings), "implicit_select": 0, "readonly": 1}
-        assignments = ", ".join(f"{name} = {_quote(str(value))}" for name, value in settings.items())
+            connection.query(f"USE {_quote_name(question.database)}", "Null")
+        settings |= {"log_comment": tag, "implicit_select": "0", "readonly": "1"}
+        assignments = ", ".join(f"{name} = {quote_text(value)}" for name, value in settings.items())
         connection.query(f"SET {assignments}", "Null")
-        self._check(connection, question)
+        return self._check(connection, question)
 
-    def _check(self, connection: Any, question: Question) -> None:
-        # The engine would run statement after statement, so there must be one: its own lexer takes the literals out.
-        answer = connection.query(
-            "SELECT normalizeQuery({sql:String})", "TabSeparatedRaw", params={"sql": _escape(question.sql)}
+    def _check(self, connection: Any, question: Question) -> Directed:
+        check_text(_ask(connection, LEXED, sql=question.sql))
+        tokens = [Token(*token) for token in orjson.loads(_ask(connection, TOKENS, sql=question.sql))]
+        directed = direct(question.sql, tokens, question.format)
+        tree = connection.query(
+            f"EXPLAIN AST {directed.to(NOWHERE)}", "TabSeparatedRaw", params=dict(question.parameters)
         )
-        lexed = answer.bytes().decode()
-        if ";" in lexed.strip().rstrip(";"):
-            raise DoorError(62, "one statement at a time (SYNTAX_ERROR)")
-        if OUTFILE.search(lexed):
-            raise DoorError(READONLY_CODE, "this door is for reading: INTO OUTFILE is refused (READONLY)")
-        tree = connection.query(f"EXPLAIN AST {question.sql}", "TabSeparatedRaw", params=dict(question.parameters))
-        check_tree(tree.bytes().decode(), self._refused)
+        text = tree.bytes().decode()
+        check_tree(text, self._refused)
+        check_destination(text)
+        return directed
 
 
-def check_tree(tree: str, refused: frozenset[str]) -> None:
-    """Raise DoorError unless `tree`, EXPLAIN AST's answer, only reads tables."""
-    if not re.match(r"\w", tree):
-        raise DoorError(READONLY_CODE, "this door is for reading: what cannot be parsed is refused (READONLY)")
-    for line in tree.splitlines():
-        node = NODE.match(line)
-        if node is None:
-            continue
-        depth, kind, name = len(node[1]), node[2], node[3] or ""
-        if depth == 0 and kind not in ROOTS:
-            raise DoorError(READONLY_CODE, f"this door is for reading: {kind} is refused (READONLY)")
-        if kind == "Function" and name.lower() in refused:
-            raise DoorError(READONLY_CODE, f"this door is for reading: function {name} is refused (READONLY)")
-
-
-def _connect(path: str) -> Any:
-    return chdb.connect(path)  # type: ignore[no-untyped-call]
-
-
-def _run(connection: Any, question: Question) -> Answer:
-    chosen = re.search(r"\bFORMAT\s+(\w+)[\s;]*$", question.sql, re.IGNORECASE)
-    result = connection.query(question.sql, question.format, params=dict(question.parameters))
-    summary = {
-        "read_rows": str(result.rows_read()),
-        "read_bytes": str(result.bytes_read()),
-        "elapsed_ns": str(int(result.elapsed() * 1e9)),
-    }
-    return Answer(result.bytes() or b"", chosen[1] if chosen else question.format, orjson.dumps(summary))
-
-
-def _within_limits(settings: Mapping[str, str]) -> dict[str, str]:
-    """`settings`, with none of the limits loosened; 0 would mean no limit."""
-    kept = dict(settings)
-    for name in LIMITS.keys() & kept.keys():
-        text = kept[name]
-        if not text.isdigit() or not 0 < int(text) <= LIMITS[name]:
-            kept[name] = str(LIMITS[name])
-    return kept
-
-
-def _as_door_error(error: RuntimeError) -> DoorError:
+def as_door_error(error: RuntimeError) -> DoorError:
     text = str(error)
     code = CODE.search(text)
     message = text[code.end() :].removeprefix(". DB::Exception: ") if code else text
     return DoorError(int(code[1]) if code else 1002, message.strip())
 
 
-def _quote(text: str, mark: str = "'") -> str:
-    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
+def _ask(connection: Any, question: str, **parameters: str) -> str:
+    bound = {name: escape(value) for name, value in parameters.items()}
+    return str(connection.query(question, "TabSeparatedRaw", params=bound).bytes().decode())
 
 
-def _escape(text: str) -> str:
+def _quote_name(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def escape(text: str) -> str:
+    """`text` as the value of a parameter, which the engine reads as it reads TabSeparated."""
     return (
         text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r").replace("\0", "\\0")
     )
