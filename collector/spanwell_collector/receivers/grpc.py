@@ -15,7 +15,7 @@ from spanwell_collector.access.rights import Refusal
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.checks import make_answer
 from spanwell_collector.receivers.inflate import MAX_BODY_BYTES
-from spanwell_collector.receivers.intake import Room, keep, read
+from spanwell_collector.receivers.intake import Room, keep
 from spanwell_collector.receivers.refusals import PERMISSION_DENIED, PROTOBUF, UNAUTHENTICATED, RefusedError
 from spanwell_collector.receivers.signals import SIGNALS, Signal
 
@@ -58,7 +58,7 @@ def _handle(signal: Signal, journal: Journal, room: Room, gate: Gate) -> Any:
     async def accept(message: bytes, project: str) -> bytes:
         room.enter(len(message))
         try:
-            accepted = await read(signal, message, find_compression(message), PROTOBUF, project)
+            accepted = await room.read(signal, message, find_compression(message), PROTOBUF, project)
             await keep(journal, signal, accepted)
         finally:
             room.leave(len(message))

@@ -14,7 +14,7 @@ from spanwell_collector.access.scope import project_of
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.checks import Accepted, make_answer
 from spanwell_collector.receivers.inflate import MAX_BODY_BYTES
-from spanwell_collector.receivers.intake import Room, keep, read
+from spanwell_collector.receivers.intake import Room, keep
 from spanwell_collector.receivers.refusals import (
     INVALID_ARGUMENT,
     JSON,
@@ -54,7 +54,7 @@ class HttpReceiver:
             await self._read(request, chunks)
             body, compression = b"".join(chunks), request.headers.get("content-encoding", "")
             project = project_of(request.scope)
-            accepted = await read(signal, body, compression, encoding, project)
+            accepted = await self._room.read(signal, body, compression, encoding, project)
             await keep(self._journal, signal, accepted)
         finally:
             self._room.leave(sum(map(len, chunks)))

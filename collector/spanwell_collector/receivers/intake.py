@@ -16,11 +16,12 @@ THREAD_FROM_BYTES: Final = 1 << 20  # below it a request is decoded before a thr
 
 
 class Room:
-    """Bounds what all requests together hold in memory."""
+    """Bounds what all requests together hold in memory, and reads them within that."""
 
     def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
         self._max_bytes = max_bytes
         self._held_bytes = 0
+        self._reading_large = asyncio.Semaphore(1)  # decoded, one takes up to twenty times its size
 
     def enter(self, size: int) -> None:
         """Raises RefusedError when there is no room; nothing is held then."""
@@ -31,12 +32,22 @@ class Room:
     def leave(self, size: int) -> None:
         self._held_bytes -= size
 
+    async def read(self, signal: Signal, body: bytes, compression: str, encoding: Encoding, project: str) -> Accepted:
+        """Undo `compression` and read. What takes long is done on a thread. Raises RefusedError."""
+        if not compression:
+            return await self._read(signal, body, encoding, project)
+        body = await asyncio.to_thread(inflate, body, compression)
+        self.enter(len(body))
+        try:
+            return await self._read(signal, body, encoding, project)
+        finally:
+            self.leave(len(body))
 
-async def read(signal: Signal, body: bytes, compression: str, encoding: Encoding, project: str) -> Accepted:
-    """Undo `compression` and read. What takes long is done on a thread. Raises RefusedError."""
-    if not compression and len(body) < THREAD_FROM_BYTES:
-        return read_request(signal, body, encoding, project)
-    return await asyncio.to_thread(_inflate_and_read, signal, body, compression, encoding, project)
+    async def _read(self, signal: Signal, body: bytes, encoding: Encoding, project: str) -> Accepted:
+        if len(body) < THREAD_FROM_BYTES:
+            return read_request(signal, body, encoding, project)
+        async with self._reading_large:
+            return await asyncio.to_thread(read_request, signal, body, encoding, project)
 
 
 async def keep(journal: Journal, signal: Signal, accepted: Accepted) -> None:
@@ -48,7 +59,3 @@ async def keep(journal: Journal, signal: Signal, accepted: Accepted) -> None:
         raise RefusedError(UNAVAILABLE, str(error)) from error
     telemetry.ITEMS_ACCEPTED.labels(signal.name).inc(accepted.items)
     telemetry.ITEMS_REJECTED.labels(signal.name).inc(accepted.rejected)
-
-
-def _inflate_and_read(signal: Signal, body: bytes, compression: str, encoding: Encoding, project: str) -> Accepted:
-    return read_request(signal, inflate(body, compression), encoding, project)

@@ -4,6 +4,7 @@ import gzip
 import socket
 
 import pytest
+from backports import zstd
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -57,6 +58,7 @@ def test_an_empty_request_is_a_success(collector: Client) -> None:
         (413, gzip.compress(bytes(MAX_BODY_BYTES + 1), 1), {"content-encoding": "gzip"}),
         (415, BATCH, {"content-encoding": "br"}),
         (415, b"{}", {"content-type": "text/json"}),
+        (415, BATCH, {"content-type": ""}),
     ],
 )
 def test_a_bad_request_is_refused_with_a_status(
@@ -67,6 +69,29 @@ def test_a_bad_request_is_refused_with_a_status(
     assert reply.status_code == status
     assert reply.headers["content-type"] == "application/x-protobuf"
     assert Status.FromString(reply.content).message
+
+
+def test_a_bad_request_in_json_is_refused_in_json(collector: Client) -> None:
+    reply = collector.http.post(
+        "/v1/traces", content=b'{"resourceSpans": 3}', headers={"content-type": "application/json"}
+    )
+
+    assert (reply.status_code, reply.headers["content-type"]) == (400, "application/json")
+    assert reply.json() == {"code": 3, "message": "resourceSpans: a list is needed"}
+
+
+@pytest.mark.parametrize("path", ["/v1/logs", "/v1/metrics", "/api/public/otel/v1/traces"])
+def test_every_path_answers_an_empty_request(collector: Client, path: str) -> None:
+    assert collector.http.post(path, content=b"", headers=PROTOBUF).status_code == 200
+    assert collector.http.post(path, json={}).json() == {}
+
+
+def test_a_zstd_batch_is_stored(collector: Client) -> None:
+    batch = make_batch([SpanIn(trace=0xA3)], {"spanwell.project": "zstd"}).SerializeToString()
+
+    collector.http.post("/v1/traces", content=zstd.compress(batch), headers=PROTOBUF | {"content-encoding": "zstd"})
+
+    assert collector.await_count(1, project="zstd") == 1
 
 
 def test_a_body_that_declares_too_much_is_refused_unread(collector: Client) -> None:
