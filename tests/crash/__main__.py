@@ -18,7 +18,7 @@ import httpx
 
 from spanwell.settings import Settings
 from tests.collector.conftest import poll
-from tests.crash.sender import Sender
+from tests.crash.sender import SPANS_A_BATCH, Sender
 from tests.crash.victim import POINTS
 from tests.services import answers, clean_environ, make_collector_settings, start_collector
 
@@ -105,7 +105,7 @@ def fill_the_disk(data: Path) -> str:
 
 
 def flip_bits(data: Path) -> str:
-    """Damage one byte of a segment that waits: the record it lies in is lost and counted, no other is."""
+    """Damage one byte of a segment that waits: the record it lies in may be lost, and is counted; no other is."""
     sender = Sender("flipped")
     service = start_collector(data, {"SPANWELL_FLUSH_MS": "60000"})
     for _ in range(20):
@@ -121,14 +121,14 @@ def flip_bits(data: Path) -> str:
 
     lost = len(sender.acknowledged) - len(stored)
     assert len(stored) == len(set(stored)), "stored twice"
-    assert lost == 5, f"one damaged record took {lost} spans with it"
-    return f"{len(stored)} of {len(sender.acknowledged)} spans; the damaged record's 5 are kept aside"
+    assert lost in (0, SPANS_A_BATCH), f"one damaged record took {lost} spans with it"
+    return f"{len(stored)} of {len(sender.acknowledged)} spans; a damaged record is kept aside"
 
 
 def go_away(data: Path, seconds: int) -> str:
     """The store takes nothing for `seconds`; the spool fills to its bound, says so, and drains in order."""
     victim = start_victim(data, ["outage", str(seconds)], {"SPANWELL_SPOOL_MAX_MB": "2"})
-    sender, deadline = Sender("outage", text="x" * 1000), time.monotonic() + seconds
+    sender, deadline = Sender("outage", text="x" * 20_000), time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not sender.send(url_of(data)):
             time.sleep(0.5)
