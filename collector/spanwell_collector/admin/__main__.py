@@ -12,6 +12,7 @@ from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_collector.admin import (
     backup,
+    export,
     mapping,
     migrate,
     prices,
@@ -26,6 +27,7 @@ from spanwell_collector.admin import (
 
 NOUNS: Final[tuple[ModuleType, ...]] = (
     backup,
+    export,
     mapping,
     migrate,
     prices,

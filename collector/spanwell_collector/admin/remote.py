@@ -35,11 +35,12 @@ def ask(
     except httpx.HTTPError as error:
         raise SpanwellError(f"no collector answers at {settings.collector_url} ({error}): start it first") from error
     if reply.is_error:
-        raise SpanwellError(_explain(reply))
+        raise SpanwellError(explain(reply))
     return reply.json()
 
 
-def _explain(reply: httpx.Response) -> str:
+def explain(reply: httpx.Response) -> str:
+    """What the collector says is wrong; of an answer that was read."""
     try:
         return str(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -100,6 +100,10 @@ class Store:
         self._sender = None if path is None or not hasattr(os, "memfd_create") else _connect(path)
 
     @property
+    def path(self) -> Path | None:
+        return self._path
+
+    @property
     def is_embedded(self) -> bool:
         return self._path is not None
 
@@ -110,6 +114,10 @@ class Store:
     def beside(self) -> "Store":
         """The same store once more: what one handle waits for does not hold up the other's writes."""
         return Store(path=self._path, dsn=self._dsn, cluster=self._cluster, backups=self._backups, writes=self._writes)
+
+    def lend_client(self, settings: Mapping[str, Any]) -> Client:
+        """A client of the caller's own, who closes it."""
+        return self._open(settings)
 
     def read_clock_ms(self) -> int:
         """The engine's time, which rows are stamped with, in milliseconds since 1970."""

@@ -38,6 +38,10 @@ from spanwell_collector.store.statements import quote_text
 
 CODE: Final = re.compile(r"Code: (\d+)")
 SAME_ID_RUNS: Final = 216
+SMALL_GROUPS: Final = {  # of Parquet, which keeps several in memory
+    "output_format_parquet_row_group_size": "100000",
+    "output_format_parquet_row_group_size_bytes": "64000000",
+}
 LEXED: Final = "SELECT normalizeQuery({sql:String})"
 TOKENS: Final = "SELECT toJSONString(arrayMap(t -> (t.1, t.2, toString(t.3)), highlightQuery({sql:String})))"
 
@@ -138,7 +142,7 @@ class GuardedEngine:
         settings = check_settings(question.settings)
         if question.database:
             connection.query(f"USE {_quote_name(question.database)}", "Null")
-        settings |= {"log_comment": tag, "implicit_select": "0", "readonly": "1"}
+        settings |= {"log_comment": tag, "implicit_select": "0", "readonly": "1", **SMALL_GROUPS}
         assignments = ", ".join(f"{name} = {quote_text(value)}" for name, value in settings.items())
         connection.query(f"SET {assignments}", "Null")
         return self._check(connection, question)

@@ -32,6 +32,7 @@ NOUNS = {
     "reprice": "Price history again; both figures stay.",
     "reconcile": "Compare a provider's usage export with what is stored.",
     "migrate": "Bring the store up to date, or copy it to a ClickHouse server.",
+    "export": "Write spans, traces, scores or texts to a file, and see that it is whole.",
     "backup": "Copy the store, while the collector runs.",
     "restore": "Make a data directory from a backup.",
     "retention": "Show and apply how long each kind of data is kept.",
