@@ -85,6 +85,67 @@ def test_a_large_answer_comes_in_any_format_whole(url: str) -> None:
     assert ask("CSVWithNames").text.count("number") == 1
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'ä✓' AS a FORMAT JSONEachRow -- FORMAT CSV",
+        "SELECT 'ä✓' AS a /* ; */ format `JSONEachRow` ; # ;",
+        "(SELECT 'ä✓' AS a)\nFORMAT/**/JSONEachRow;",
+        "WITH 'ä✓' AS a SELECT a FORMAT\tJSONEachRow",
+        "SELECT a FROM (SELECT 'ä✓' AS a, ' FORMAT CSV ; ' AS format) FORMAT JSONEachRow",
+    ],
+)
+def test_the_format_is_found_wherever_it_stands(url: str, sql: str) -> None:
+    assert httpx.post(url, content=sql).json() == {"a": "ä✓"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT 1;",
+        "SELECT count(*) FROM numbers(1) -- FORMAT JSON",
+        "SELECT 1 AS format",
+        "SELECT (1) /* ; */ ;",
+    ],
+)
+def test_without_a_format_there_is_a_usual_one(url: str, sql: str) -> None:
+    assert httpx.post(url, content=sql).text == "1\n"
+    assert httpx.post(url, content=sql, params={"default_format": "CSVWithNames"}).text.endswith("\n1\n")
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SHOW TABLES FROM spanwell LIKE 'texts'", "texts"),
+        ("SHOW COLUMNS FROM texts FROM spanwell", "trace_id"),
+        ("SHOW INDEXES FROM texts FROM spanwell", "by_trace"),
+        ("SHOW FUNCTIONS LIKE 'sin'", "sine"),
+        ("SHOW ENGINES", "MergeTree"),
+        ("SHOW DATABASES", "spanwell"),
+        ("DESCRIBE TABLE spanwell.texts", "trace_id"),
+        ("EXISTS TABLE spanwell.texts", "1"),
+        ("SHOW CREATE TABLE spanwell.texts", "CREATE TABLE"),
+        ("EXPLAIN SELECT count() FROM spanwell.texts", "Read"),
+        ("SELECT 1 UNION ALL SELECT 2", "2"),
+        ("SELECT 7 INTERSECT SELECT 7", "7"),
+    ],
+)
+def test_whatever_reads_is_answered_in_the_wanted_format(url: str, sql: str, found: str) -> None:
+    reply = httpx.post(url, content=f"{sql} FORMAT JSONCompact")
+
+    assert (reply.status_code, found in str(reply.json()["data"])) == (200, True)
+
+
+@pytest.mark.parametrize("format", ["Nonsense", "x" * 65, "'/etc/passwd'", "JSON INTO OUTFILE '/tmp/x'"])
+def test_a_format_that_is_none_is_an_error(url: str, format: str) -> None:
+    asked = httpx.post(url, content=f"SELECT 1 FORMAT {format}")
+    usual = httpx.post(url, content="SELECT 1", params={"default_format": format})
+
+    assert asked.headers["x-clickhouse-exception-code"] in ("73", "62", "164")
+    assert usual.headers["x-clickhouse-exception-code"] == "73"
+
+
 def test_what_breaks_off_ends_with_the_error_and_a_cut(url: str) -> None:
     pieces: list[bytes] = []
     with httpx.stream("POST", url, content=BREAKING) as reply, pytest.raises(httpx.RemoteProtocolError):

@@ -29,6 +29,8 @@ ROOTS: Final = frozenset(
         "ExistsDatabaseQuery",
     }
 )
+# The engine answers these with a statement of its own, which knows no destination. They are small.
+REWRITTEN: Final = frozenset({"ShowTables", "ShowColumns", "ShowIndexes", "ShowFunctions", "ShowEngineQuery"})
 TABLE_FUNCTIONS: Final = frozenset(
     {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "view", "null"}
 )
@@ -134,8 +136,8 @@ class Directed(NamedTuple):
     format: str
     tail: str
 
-    def to(self, destination: str) -> str:
-        """The statement; `destination` is a clause."""
+    def to(self, destination: str = "") -> str:
+        """The statement; `destination` is a clause, without which the answer comes to who asks."""
         return f"{self.head}\n{destination}\nFORMAT {self.format}{self.tail}"
 
 
@@ -156,9 +158,10 @@ def direct(sql: str, tokens: Sequence[Token], format: str) -> Directed:
     return Directed(text[:end].decode() + rest, _check_format(format), "")
 
 
-def check_tree(tree: str, refused: frozenset[str]) -> None:
-    """Raise DoorError unless `tree`, EXPLAIN AST's answer, only reads tables."""
-    if not re.match(r"\w", tree):
+def check_tree(tree: str, refused: frozenset[str]) -> str:
+    """The root's kind. Raise DoorError unless `tree`, EXPLAIN AST's answer, only reads tables."""
+    root = re.match(r"\w+", tree)
+    if root is None:
         raise refuse("what cannot be parsed")
     for line in tree.splitlines():
         node = NODE.match(line)
@@ -169,6 +172,7 @@ def check_tree(tree: str, refused: frozenset[str]) -> None:
             raise refuse(kind)
         if kind == "Function" and name.lower() in refused:
             raise refuse(f"function {name}")
+    return root[0]
 
 
 def check_destination(tree: str) -> None:

@@ -21,6 +21,7 @@ from spanwell_collector.store.guard import (
     INSERT,
     NOWHERE,
     REFUSED_FUNCTIONS,
+    REWRITTEN,
     SHOW_SETTINGS,
     TABLE_FUNCTIONS,
     Directed,
@@ -33,7 +34,7 @@ from spanwell_collector.store.guard import (
     direct,
     refuse,
 )
-from spanwell_collector.store.piped import Cost, Killer, Piped, connect, run
+from spanwell_collector.store.piped import Cost, Killer, Piped, Sink, connect, run
 from spanwell_collector.store.statements import quote_text
 
 CODE: Final = re.compile(r"Code: (\d+)")
@@ -85,12 +86,15 @@ class Statement:
         """End it, if it has not. Blocks for as long as that takes, which is a block of rows at most."""
         self._piped.abandon()
 
-    def _work(self, destination: str) -> Cost:
+    def _work(self, sink: Sink) -> Cost:
         try:
             with closing(connect(self._engine.path)) as connection:
-                directed = self._engine.admit(connection, self._question, self.id)
+                root, directed = self._engine.admit(connection, self._question, self.id)
                 self.format = directed.format
-                return run(connection, directed.to(destination), dict(self._question.parameters))
+                sql = directed.to() if root in REWRITTEN else directed.to(sink.clause)
+                cost, body = run(connection, sql, dict(self._question.parameters), directed.format)
+            sink.write(body)
+            return cost
         finally:
             self._engine.forget(self)
 
@@ -135,8 +139,11 @@ class GuardedEngine:
     def kill(self, id: str) -> None:
         self._killer.kill(id)
 
-    def admit(self, connection: Any, question: Question, tag: str) -> Directed:
-        """Make `connection` fit for the question, and the question for running. Raises DoorError."""
+    def admit(self, connection: Any, question: Question, tag: str) -> tuple[str, Directed]:
+        """Make `connection` fit for the question, and the question for running. Raises DoorError.
+
+        Returns what kind of statement it is, too.
+        """
         if INSERT.match(question.sql):  # its data may be binary, which the parser would stumble over first
             raise refuse("INSERT")
         settings = check_settings(question.settings)
@@ -147,7 +154,7 @@ class GuardedEngine:
         connection.query(f"SET {assignments}", "Null")
         return self._check(connection, question)
 
-    def _check(self, connection: Any, question: Question) -> Directed:
+    def _check(self, connection: Any, question: Question) -> tuple[str, Directed]:
         check_text(_ask(connection, LEXED, sql=question.sql))
         tokens = [Token(*token) for token in orjson.loads(_ask(connection, TOKENS, sql=question.sql))]
         directed = direct(question.sql, tokens, question.format)
@@ -155,9 +162,9 @@ class GuardedEngine:
             f"EXPLAIN AST {directed.to(NOWHERE)}", "TabSeparatedRaw", params=dict(question.parameters)
         )
         text = tree.bytes().decode()
-        check_tree(text, self._refused)
+        root = check_tree(text, self._refused)
         check_destination(text)
-        return directed
+        return root, directed
 
 
 def as_door_error(error: RuntimeError) -> DoorError:

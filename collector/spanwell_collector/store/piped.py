@@ -28,6 +28,24 @@ class Cost(NamedTuple):
     elapsed_ns: int
 
 
+class Sink(NamedTuple):
+    """Where a statement's answer goes."""
+
+    descriptor: int
+
+    @property
+    def clause(self) -> str:
+        return f"INTO OUTFILE {quote_text(f'/dev/fd/{self.descriptor}')} APPEND"
+
+    def write(self, body: bytes) -> None:
+        """For what the engine itself cannot be made to write there. Raises RuntimeError when nobody reads."""
+        try:
+            with open(self.descriptor, "wb", closefd=False) as file:
+                file.write(body)
+        except BrokenPipeError:
+            raise RuntimeError(CANCELLED) from None
+
+
 class Killer:
     """Ends statements of the engine by their tag, whichever connection they run on."""
 
@@ -47,10 +65,10 @@ class Killer:
 class Piped:
     """A statement under way on a thread of its own.
 
-    `work` is given the clause that sends its answer here; `kill` ends it, and may be called before it has begun.
+    `work` sends its answer to the sink it is given; `kill` ends it, and may be called before it has begun.
     """
 
-    def __init__(self, work: Callable[[str], Cost], kill: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[Sink], Cost], kill: Callable[[], None]) -> None:
         self._kill = kill
         self._lock = threading.Lock()
         self._source, self._sink = os.pipe()
@@ -87,9 +105,9 @@ class Piped:
         with self._lock:
             self._close_source()
 
-    def _run(self, work: Callable[[str], Cost]) -> Cost:
+    def _run(self, work: Callable[[Sink], Cost]) -> Cost:
         try:
-            return work(f"INTO OUTFILE {quote_text(f'/dev/fd/{self._sink}')} APPEND")
+            return work(Sink(self._sink))
         finally:
             os.close(self._sink)
 
@@ -114,7 +132,7 @@ def connect(path: str) -> Any:
     return chdb.connect(path)  # type: ignore[no-untyped-call]
 
 
-def run(connection: Any, sql: str, parameters: dict[str, str]) -> Cost:
-    """Run a statement whose answer goes elsewhere."""
-    result = connection.query(sql, "Null", params=parameters)
-    return Cost(result.rows_read(), result.bytes_read(), int(result.elapsed() * 1e9))
+def run(connection: Any, sql: str, parameters: dict[str, str], format: str = "Null") -> tuple[Cost, bytes]:
+    """Run a statement: what it took, and the answer if it goes nowhere else."""
+    result = connection.query(sql, format, params=parameters)
+    return Cost(result.rows_read(), result.bytes_read(), int(result.elapsed() * 1e9)), result.bytes() or b""

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from spanwell.errors import StoreError
 from spanwell_collector.store.client import Store, told_apart
-from spanwell_collector.store.piped import READ_BYTES, Cost, Killer, Piped, connect, run
+from spanwell_collector.store.piped import READ_BYTES, Cost, Killer, Piped, Sink, connect, run
 from spanwell_collector.store.statements import quote_text
 
 STREAM_SETTINGS: Final[dict[str, str | int]] = {
@@ -66,12 +66,12 @@ class EngineStream:
         self._piped.abandon()
         self._killer.close()
 
-    def _work(self, destination: str) -> Cost:
+    def _work(self, sink: Sink) -> Cost:
         settings = {**STREAM_SETTINGS, "log_comment": self._tag}
         assignments = ", ".join(f"{name} = {quote_text(str(value))}" for name, value in settings.items())
         with closing(connect(self._path)) as connection:
             connection.query(f"SET {assignments}", "Null")
-            return run(connection, f"{self._sql}\n{destination}\nFORMAT {self._format}", self._parameters)
+            return run(connection, f"{self._sql}\n{sink.clause}\nFORMAT {self._format}", self._parameters)[0]
 
 
 class ServerStream:
