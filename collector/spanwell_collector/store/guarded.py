@@ -43,8 +43,11 @@ SMALL_GROUPS: Final = {  # of Parquet, which keeps several in memory
     "output_format_parquet_row_group_size": "100000",
     "output_format_parquet_row_group_size_bytes": "64000000",
 }
-LEXED: Final = "SELECT normalizeQuery({sql:String})"
-TOKENS: Final = "SELECT toJSONString(arrayMap(t -> (t.1, t.2, toString(t.3)), highlightQuery({sql:String})))"
+# Without comments and literals, and word by word.
+LEXED: Final = """
+SELECT toJSONString(
+    (normalizeQuery({sql:String}), arrayMap(t -> (t.1, t.2, toString(t.3)), highlightQuery({sql:String}))))
+"""
 
 
 class Question(NamedTuple):
@@ -155,15 +158,15 @@ class GuardedEngine:
         return self._check(connection, question)
 
     def _check(self, connection: Any, question: Question) -> tuple[str, Directed]:
-        check_text(_ask(connection, LEXED, sql=question.sql))
-        tokens = [Token(*token) for token in orjson.loads(_ask(connection, TOKENS, sql=question.sql))]
-        directed = direct(question.sql, tokens, question.format)
+        text, tokens = orjson.loads(_ask(connection, LEXED, sql=question.sql))
+        check_text(text)
+        directed = direct(question.sql, [Token(*token) for token in tokens], question.format)
         tree = connection.query(
             f"EXPLAIN AST {directed.to(NOWHERE)}", "TabSeparatedRaw", params=dict(question.parameters)
         )
-        text = tree.bytes().decode()
-        root = check_tree(text, self._refused)
-        check_destination(text)
+        drawn = tree.bytes().decode()
+        root = check_tree(drawn, self._refused)
+        check_destination(drawn)
         return root, directed
 
 
