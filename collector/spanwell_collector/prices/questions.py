@@ -17,8 +17,7 @@ NEAR: Final = 3  # names suggested for one that has no price
 LIST: Final = """
 SELECT provider, model, mode, source, version, valid_from, valid_to, cards
 FROM spanwell.price_list
-WHERE notEmpty(cards)
-  AND ({model:String} = '' OR model = {model:String})
+WHERE ({model:String} = '' OR model = {model:String})
   AND ({provider:String} = '' OR provider = {provider:String})
   AND ({history:Bool} OR (valid_from <= {at:DateTime64(3, 'UTC')} AND valid_to >= {at:DateTime64(3, 'UTC')}))
 ORDER BY model, provider, valid_from
@@ -77,7 +76,7 @@ FROM
 GROUP BY day, model, key_id
 ORDER BY day, model, key_id
 """
-NAMES: Final = "SELECT DISTINCT provider, model FROM spanwell.price_list WHERE notEmpty(cards) ORDER BY provider, model"
+NAMES: Final = "SELECT DISTINCT provider, model FROM spanwell.price_list ORDER BY provider, model"
 
 
 def list_prices(

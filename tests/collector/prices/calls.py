@@ -48,14 +48,17 @@ def read(store: Store, project: str) -> list[dict[str, Any]]:
     return [{**row, "costs": dict(row["costs"])} for row in rows]
 
 
-def price_in_sql(store: Store, provider: str, model: str, usage: Usage, *, tier: str, at: str) -> Decimal | None:
+def price_in_sql(
+    store: Store, provider: str, model: str, usage: Usage, *, tier: str, at: str, request_model: str = ""
+) -> Decimal | None:
     """What the engine's function says; `at` is written as 2026-11-04 12:00:00."""
     tokens = asdict(usage)
     sql = (
-        "SELECT spanwell_cost({provider:String}, {model:String}, '', toDateTime64({at:String}, 6, 'UTC'),"
+        "SELECT spanwell_cost({provider:String}, {model:String}, {request_model:String}, toDateTime64({at:String}, 6, 'UTC'),"
         " {tier:String}, CAST(({kinds:Array(String)}, {counts:Array(UInt64)}) AS Map(String, UInt64))).1 AS usd"
     )
-    asked: dict[str, Any] = {"provider": provider, "model": model, "tier": tier, "at": at}
+    asked: dict[str, Any] = {"provider": provider, "model": model, "request_model": request_model}
+    asked |= {"tier": tier, "at": at}
     asked |= {"kinds": list(tokens), "counts": list(tokens.values())}
     found: Decimal | None = store.query(sql, asked).column("usd").to_pylist()[0]
     return found

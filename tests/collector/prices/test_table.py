@@ -1,6 +1,6 @@
 """What the price table takes over from its sources, and what it keeps of what they said before."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,8 +29,10 @@ def change(store: Store, entries: dict[str, Any], now: datetime, **config: Any) 
     return bring_up_to_date(store, table, Config(**config), now)
 
 
-def cost(store: Store, model: str, at: datetime, provider: str = "openai") -> Decimal | None:
-    usd = price_in_sql(store, provider, model, THOUSAND, tier="", at=f"{at:%Y-%m-%d %H:%M:%S}")
+def cost(store: Store, model: str, at: datetime, provider: str = "openai", request_model: str = "") -> Decimal | None:
+    usd = price_in_sql(
+        store, provider, model, THOUSAND, tier="", at=f"{at:%Y-%m-%d %H:%M:%S.%f}", request_model=request_model
+    )
     return None if usd is None else usd * 1000
 
 
@@ -76,6 +78,40 @@ def test_what_the_user_takes_back_holds_no_longer(store: Store) -> None:
 
     assert cost(store, "back", SEEDED) == 1
     assert cost(store, "back", SEEDED, provider="elsewhere") is None
+
+
+def test_what_the_user_said_before_holds_on_where_a_later_word_is_taken_back(store: Store) -> None:
+    words = [
+        {"model": "kept", "from": date(2026, 11, day), "input_usd_per_million": usd, "output_usd_per_million": usd}
+        for day, usd in ((2, 7), (5, 9))
+    ]
+    change(store, {"kept": LISTED}, SEEDED, prices=words)
+    then = datetime(2026, 11, 6, tzinfo=UTC)
+    assert cost(store, "kept", then) == 9
+
+    change(store, {"kept": LISTED}, SEEDED + timedelta(hours=1), prices=words[:1])
+
+    assert cost(store, "kept", then) == 7
+    assert cost(store, "kept", SEEDED) == 1
+
+
+def test_the_moment_of_a_change_is_the_new_price_s(store: Store) -> None:
+    own = {"model": "turn", "from": date(2026, 11, 5), "input_usd_per_million": 9, "output_usd_per_million": 9}
+    change(store, {"turn": LISTED}, SEEDED, prices=[own])
+    midnight = datetime(2026, 11, 5, tzinfo=UTC)
+
+    moments = (midnight - timedelta(microseconds=1), midnight, midnight + timedelta(microseconds=1))
+
+    assert [cost(store, "turn", moment) for moment in moments] == [1, 9, 9]
+
+
+def test_the_users_word_for_what_was_asked_goes_before_the_lists_for_what_answered(store: Store) -> None:
+    own = [{"model": "m-1", "provider": "openai", "input_usd_per_million": 9, "output_usd_per_million": 9}]
+    change(store, {"m-1": LISTED, "m-1-2026-01-31": LISTED}, SEEDED, prices=own)
+
+    asked = [cost(store, "m-1-2026-01-31", SEEDED, request_model=name) for name in ("m-1", "m-1-2026-01-31")]
+
+    assert asked == [9, 1]
 
 
 def test_a_price_of_nobodys_in_particular_is_everybodys(store: Store) -> None:

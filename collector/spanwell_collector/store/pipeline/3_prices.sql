@@ -1,13 +1,13 @@
 -- What a call costs, as a function of SQL: the views, re-pricing and anybody's query price alike.
 
--- Each model's timeline. What the user says holds instead of the list for as long as it says anything.
+-- Each model's timeline. What the user says holds instead of the list for as long as it says anything; what was taken
+-- back was never said.
 CREATE OR REPLACE VIEW spanwell.price_list AS
 WITH
     said AS
     (
         SELECT
             provider, model, source, valid_from,
-            argMax(withdrawn, recorded) AS is_withdrawn,
             argMax(version, recorded) AS named,
             argMax((mode, off_peak, cards), recorded) AS terms,
             leadInFrame(valid_from, 1, toDateTime64('2200-01-01', 3, 'UTC')) OVER (
@@ -15,6 +15,7 @@ WITH
                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS until
         FROM spanwell.prices
         GROUP BY provider, model, source, valid_from
+        HAVING NOT argMax(withdrawn, recorded)
     )
 SELECT
     provider,
@@ -34,7 +35,7 @@ FROM
     FROM (SELECT DISTINCT provider, model, valid_from FROM said) AS moment
     INNER JOIN said ON said.provider = moment.provider AND said.model = moment.model
     WHERE said.valid_from <= moment.valid_from AND moment.valid_from < said.until
-    ORDER BY is_withdrawn, source = 'user' DESC
+    ORDER BY source = 'user' DESC
     LIMIT 1 BY provider, model, valid_from
 );
 
@@ -44,6 +45,7 @@ CREATE OR REPLACE DICTIONARY spanwell.price_cards
     model         String,
     valid_from    DateTime64(3, 'UTC'),
     valid_to      DateTime64(3, 'UTC'),
+    own           UInt8,  -- the user's word
     version       String,
     off_peak      Array(UInt8),
     service_tiers Array(String),
@@ -52,12 +54,11 @@ CREATE OR REPLACE DICTIONARY spanwell.price_cards
 )
 PRIMARY KEY provider, model
 SOURCE(CLICKHOUSE(QUERY '
-    SELECT provider, model, valid_from, valid_to, version, off_peak, cards.service_tier, cards.from_tokens,
+    SELECT provider, model, valid_from, valid_to, source = ''user'' AS own, version, off_peak, cards.service_tier, cards.from_tokens,
         arrayMap(card -> arrayMap(kind -> card.rates[kind],
             [''cached'', ''cache_write_1h'', ''cache_write'', ''audio_input'', ''image_input'', ''input'',
              ''reasoning'', ''audio_output'', ''image_output'', ''output'', ''request'']), cards)
-    FROM spanwell.price_list
-    WHERE notEmpty(cards)'))
+    FROM spanwell.price_list'))
 LAYOUT(COMPLEX_KEY_RANGE_HASHED())
 RANGE(MIN valid_from MAX valid_to)
 LIFETIME(0);
@@ -84,8 +85,11 @@ CREATE OR REPLACE FUNCTION spanwell_cost AS (provider, model, request_model, at,
                 arraySlice(arrayDifference(arrayMap(end -> least(end, tokens[10]), arrayCumSum(arrayPushFront(arraySlice(tokens, 7, 4), 0)))), 2),
                 [1]))])[1],
         arrayMap(key -> dictGet('spanwell.price_cards', ('version', 'off_peak', 'service_tiers', 'from_tokens', 'rates'), key, toDateTime64(at, 3, 'UTC')),
-            arraySlice(arrayFilter(key -> dictHas('spanwell.price_cards', key, toDateTime64(at, 3, 'UTC')),
-                [(provider, model), (provider, request_model), ('*', model), ('*', request_model)]), 1, 1)))[1],
+            -- The user's word for the name that was asked for goes before the list's for the one that answered.
+            arraySlice(arrayFilter(key -> dictHas('spanwell.price_cards', key, toDateTime64(at, 3, 'UTC')), arrayConcat(
+                arrayFilter(key -> dictGetOrDefault('spanwell.price_cards', 'own', key, toDateTime64(at, 3, 'UTC'), 0) = 1,
+                    [(provider, model), (provider, request_model)]),
+                [(provider, model), (provider, request_model), ('*', model), ('*', request_model)])), 1, 1)))[1],
         if(empty(usage), [], [arrayMap(
             (kind, part) -> least(usage[kind], 4294967295) - least(usage[kind], usage[part], 4294967295),
             ['cached', 'cache_write_1h', 'cache_write', 'audio_input', 'image_input', 'input',
