@@ -34,7 +34,7 @@ bench-ingest: setup $(PHOENIX)  ## measure what comes in: beside decoding in Pyt
 	@$(BIN)/python -m tests.bench.collector.ingest --phoenix .venv-phoenix/bin/python
 
 bench-queries: setup  ## measure what is asked: ten million spans and a million texts; needs 10 GB in /tmp
-	@$(BIN)/python -m tests.bench.queries
+	@$(BIN)/python -m tests.bench.collector.queries
 
 test-crash: setup  ## kill, starve and cut off the collector for minutes; count every acknowledged span
 	$(BIN)/python -m tests.crash

@@ -4,7 +4,7 @@ A trace stands where the first of its spans does that matches within the window.
 on, a chunk at a time, until the page is full: a page of a month costs what a page of an hour does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from spanwell_collector.queries.cursors import Cursor
@@ -26,12 +26,23 @@ GROUP BY trace_id
 """
 
 
+Bounds = dict[str, tuple[int, int]]  # of a trace: where its first and its last span begin, in microseconds
+
+
 class Driver(NamedTuple):
     """The rows that put a trace into the list: spans, or texts when they are searched."""
 
     table: str
     where: str
     parameters: dict[str, Any]
+
+
+class Picked(NamedTuple):
+    """The traces of a page, and where in time their spans begin, from the first to the last, in microseconds."""
+
+    traces: list[Cursor]
+    from_us: int
+    to_us: int
 
 
 class Chunk(NamedTuple):
@@ -43,12 +54,15 @@ class Chunk(NamedTuple):
 
 def pick_traces(
     store: Store, selection: Selection, driver: Driver, *, after: Cursor | None, min_duration_ms: float, limit: int
-) -> list[Cursor]:
+) -> Picked:
     """The first `limit` traces behind `after`. `selection` filters them when `driver` reads texts."""
     picked: list[Cursor] = []
-    for chunk in _read_chunks(store, selection, driver, after):
-        behind = sorted((one for one in chunk.traces if after is None or one < after), reverse=True)
-        begun = _drop_earlier(store, selection, driver, behind, chunk.floor_us)
+    bounds: Bounds = {}
+    for some, floor_us in _read_groups(store, selection, driver, after, limit):
+        begun = some
+        if floor_us is not None:
+            bounds |= _read_bounds(store, [one.id for one in some])
+            begun = _drop_earlier(store, selection, driver, begun, bounds, floor_us)
         if driver.table == "texts" and selection.filters:
             begun = _keep(store, begun, f"countIf({selection.matches()}) > 0", selection.parameters())
         if min_duration_ms:
@@ -57,13 +71,36 @@ def pick_traces(
         picked += begun
         if len(picked) >= limit:
             break
-    return picked[:limit]
+    page = picked[:limit]
+    bounds |= _read_bounds(store, [one.id for one in page if one.id not in bounds])
+    return Picked(page, *_span_bounds(bounds[one.id] for one in page if one.id in bounds))
 
 
 def read_bounds(store: Store, ids: Sequence[str]) -> tuple[int, int]:
     """Where in time the spans of these traces begin, from the first to the last, in microseconds."""
+    return _span_bounds(_read_bounds(store, ids).values())
+
+
+def _read_bounds(store: Store, ids: Sequence[str]) -> Bounds:
+    if not ids:
+        return {}
     rows = store.query(BOUNDS, {"ids": list(ids)}).to_pylist()
-    return min((row["first_us"] for row in rows), default=0), max((row["last_us"] for row in rows), default=0)
+    return {row["trace_id"]: (row["first_us"], row["last_us"]) for row in rows}
+
+
+def _span_bounds(bounds: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    pairs = list(bounds)
+    return min((first for first, _ in pairs), default=0), max((last for _, last in pairs), default=0)
+
+
+def _read_groups(
+    store: Store, selection: Selection, driver: Driver, after: Cursor | None, size: int
+) -> Iterator[tuple[list[Cursor], int | None]]:
+    """Traces behind `after`, newest first, `size` at a time: what a page does not need is not looked at closer."""
+    for chunk in _read_chunks(store, selection, driver, after):
+        behind = sorted((one for one in chunk.traces if after is None or one < after), reverse=True)
+        for first in range(0, len(behind), size):
+            yield behind[first : first + size], chunk.floor_us
 
 
 def _read_chunks(store: Store, selection: Selection, driver: Driver, after: Cursor | None) -> Iterator[Chunk]:
@@ -97,13 +134,10 @@ def _read_rows(store: Store, driver: Driver, ceiling_us: int, size: int) -> tupl
 
 
 def _drop_earlier(
-    store: Store, selection: Selection, driver: Driver, traces: list[Cursor], floor_us: int | None
+    store: Store, selection: Selection, driver: Driver, traces: list[Cursor], bounds: Bounds, floor_us: int
 ) -> list[Cursor]:
     """Without the traces that have a match below the chunk: they stand further down."""
-    if floor_us is None or not traces:
-        return traces
-    bounds = store.query(BOUNDS, {"ids": [one.id for one in traces]}).to_pylist()
-    older = [row["trace_id"] for row in bounds if row["first_us"] <= floor_us]
+    older = [one.id for one in traces if bounds.get(one.id, (floor_us + 1, 0))[0] <= floor_us]
     if not older:
         return traces
     sql = statement(

@@ -9,6 +9,7 @@ from spanwell_collector.queries.picking import (
     BETWEEN,
     DURATION_MS,
     OF_TRACES,
+    Picked,
     drive_by_spans,
     drive_by_texts,
     pick_traces,
@@ -95,13 +96,12 @@ def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit:
         min_duration_ms=only.min_duration_ms,
         limit=limit + 1,
     )
-    following = picked[limit - 1].encode() if len(picked) > limit else None
-    return Page(read_traces(store, selection.project, [one.id for one in picked[:limit]]), following)
+    following = picked.traces[limit - 1].encode() if len(picked.traces) > limit else None
+    return Page(read_traces(store, selection.project, picked._replace(traces=picked.traces[:limit])), following)
 
 
-def read_traces(store: Store, project: str, ids: list[str]) -> pa.Table:
-    """One row a trace, in the order of `ids`."""
-    from_us, to_us = read_bounds(store, ids)
+def read_traces(store: Store, project: str, picked: Picked) -> pa.Table:
+    """One row a trace, in the order of `picked`."""
     sql = statement(
         "SELECT trace_id, " + ", ".join(f"{aggregate} AS t_{name}" for name, aggregate in TRACE_COLUMNS.items()),
         "FROM spanwell.spans",
@@ -109,7 +109,8 @@ def read_traces(store: Store, project: str, ids: list[str]) -> pa.Table:
         "GROUP BY trace_id",
         "ORDER BY indexOf({ids:Array(String)}, trace_id)",
     )
-    rows = store.query(sql, {"project": project, "ids": ids, "from_us": from_us, "to_us": to_us})
+    ids = [one.id for one in picked.traces]
+    rows = store.query(sql, {"project": project, "ids": ids, "from_us": picked.from_us, "to_us": picked.to_us})
     return rows.rename_columns(["trace_id", *TRACE_COLUMNS])
 
 
