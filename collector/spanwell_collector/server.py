@@ -186,7 +186,7 @@ def _end_process(failure: threading.ExceptHookArgs) -> None:
 
 def open_store(settings: Settings) -> Store:
     if settings.clickhouse_dsn:
-        return Store(dsn=settings.clickhouse_dsn)
+        return Store(dsn=settings.clickhouse_dsn, cluster=settings.cluster)
     path = settings.data / "store"
     path.mkdir(parents=True, exist_ok=True)
     return Store(path=path, backups=find_backups(settings))
