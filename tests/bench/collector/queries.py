@@ -128,7 +128,9 @@ def measure(service: Service, runs: int) -> Iterator[Took]:
                 asked = [question.parameters + window(length, run) for run in range(runs + 1)]
                 paths = [(question.path, parameters) for parameters in asked]
                 yield Took(question.name, name, time_each(http, paths), question.target_ms)
-        some: list[tuple[str, Pairs]] = [(f"traces/{trace}", []) for trace in traces[:: max(1, len(traces) // (runs + 1))]]
+        some: list[tuple[str, Pairs]] = [
+            (f"traces/{trace}", []) for trace in traces[:: max(1, len(traces) // (runs + 1))]
+        ]
         yield Took("one trace", "any", time_each(http, some), TRACE_MS)
         for name, words in (
             ("rare word", RARE_WORD),
