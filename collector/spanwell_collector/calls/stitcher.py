@@ -101,6 +101,7 @@ class Stitcher:
         spans, settled = self._load(traces)
         done = stitch(spans)
         corrections = [one for one in done.corrections if one.span.trace in settled]
+        self._mark_hours(corrections)  # before too: a correction that is cut off is not found again
         apply_corrections(self._store, corrections)
         self._mark_hours(corrections)
         self._look_out(done.loose, spans)

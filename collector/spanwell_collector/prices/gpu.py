@@ -5,14 +5,14 @@ idle and nobody's. Busy is the mean of running requests over the capacity, as vL
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 from spanwell_collector.prices.pools import Pool
 from spanwell_collector.queries.selection import microseconds
-from spanwell_collector.rollups.changes import mark_changed
+from spanwell_collector.rollups.changes import changing
 from spanwell_collector.store.client import Store
 
 RUNNING: Final = "vllm:num_requests_running"
@@ -94,7 +94,8 @@ def divide(usd: Decimal, weights: Sequence[int]) -> list[Decimal]:
 
 
 def list_hours(start: datetime, end: datetime) -> Iterator[datetime]:
-    """The whole hours between two moments."""
+    """The whole hours, UTC, between two moments."""
+    start = start.astimezone(UTC)
     hour = start.replace(minute=0, second=0, microsecond=0)
     hour += HOUR if hour < start else timedelta()
     while hour + HOUR <= end:
@@ -121,13 +122,12 @@ def spread_hour(store: Store, pool: Pool, hour: datetime) -> Hour:
 
 
 def _charge(store: Store, pool: Pool, hour: datetime, charges: Sequence[tuple[Call, Decimal]]) -> None:
-    for first in range(0, len(charges), MOST_ROWS):
-        some = charges[first : first + MOST_ROWS]
-        values = {"keys": [call.key for call, _ in some], "usd": [format(usd, "f") for _, usd in some]}
-        asked = {**_parameters(pool, hour), "version": pool.version, **values}
-        store.command(UPDATE.replace("<theirs>", THEIRS), asked)
-    if charges:
-        mark_changed(store, pool.project, [hour])
+    with changing(store, pool.project, [hour] if charges else []):
+        for first in range(0, len(charges), MOST_ROWS):
+            some = charges[first : first + MOST_ROWS]
+            values = {"keys": [call.key for call, _ in some], "usd": [format(usd, "f") for _, usd in some]}
+            asked = {**_parameters(pool, hour), "version": pool.version, **values}
+            store.command(UPDATE.replace("<theirs>", THEIRS), asked)
 
 
 def _differs(call: Call, usd: Decimal, pool: Pool) -> bool:

@@ -4,13 +4,13 @@ The figure a call had first stays beside the new one. A call whose figure comes 
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from spanwell_collector.prices.terms import GPU
 from spanwell_collector.queries.selection import WINDOW, microseconds
-from spanwell_collector.rollups.changes import mark_changed
+from spanwell_collector.rollups.changes import changing
 from spanwell_collector.store.client import Store
 
 # With the types of the views, so that both are one price to the last digit.
@@ -102,10 +102,10 @@ def _reprice_day(store: Store, asked: Reprice) -> Outcome:
     outcomes = {hour: _summarize(store, _within(asked, hour)) for hour in hours}
     changed = [hour for hour, outcome in outcomes.items() if outcome.changed]
     if changed and not asked.dry_run:
-        store.command(UPDATE, _parameters(asked))
+        with changing(store, asked.project, changed):
+            store.command(UPDATE, _parameters(asked))
         # Rows are read with their corrections until then, which is slower by as much as there are of them.
         store.alter("spans", f"APPLY PATCHES IN PARTITION '{asked.start:%Y-%m-%d}'")
-        mark_changed(store, asked.project, changed)
     total = Outcome()
     for outcome in outcomes.values():
         total = total.plus(outcome)
@@ -125,6 +125,7 @@ def _within(asked: Reprice, hour: datetime) -> Reprice:
 
 
 def _days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     while start < end:
         midnight = start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         yield start, min(midnight, end)

@@ -1,6 +1,6 @@
 """Processors by the hour: each hour's cost, to the last digit, is either somebody's or idle."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -131,6 +131,12 @@ def test_whole_hours_lie_between_two_moments() -> None:
 
     assert [hour.hour for hour in list_hours(start, start + timedelta(hours=3))] == [11, 12]
     assert [hour.hour for hour in list_hours(start.replace(minute=0), start)] == []
+
+
+def test_hours_are_utcs_wherever_the_moments_were_read() -> None:
+    start = datetime(2026, 11, 1, 10, 0, tzinfo=timezone(timedelta(hours=5, minutes=30)))  # 04:30 UTC
+
+    assert [f"{hour:%H:%M%z}" for hour in list_hours(start, start + timedelta(hours=2))] == ["05:00+0000"]
 
 
 @pytest.mark.parametrize(

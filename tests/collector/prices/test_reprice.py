@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spanwell.config import Config
+from spanwell.errors import StoreError
 from spanwell.pricing import PriceTable, Usage
 from spanwell_collector.prices.reprice import Outcome, Reprice, reprice
 from spanwell_collector.prices.table import bring_up_to_date
@@ -116,6 +117,27 @@ def test_hits_of_the_cache_and_other_models_are_left_alone(
     assert [row["cost_source"] for row in read(store, project)] == ["reported", "priced", "repriced"]
 
 
+def test_the_hours_of_a_correction_that_was_cut_off_are_summed_anew(
+    store: Store, project: str, dearer: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(store, project, call(**MINI))
+    dearer()
+    correct = store.command
+
+    def correct_and_fail(sql: str, parameters: Any = None) -> None:
+        correct(sql, parameters)
+        raise StoreError("the engine went away")
+
+    monkeypatch.setattr(store, "command", correct_and_fail)
+    with pytest.raises(StoreError):
+        reprice(store, asked(project))
+    monkeypatch.undo()
+
+    assert reprice(store, asked(project)).changed == 0
+    hours = store.query("SELECT hour FROM spanwell.hours_changed WHERE project = {p:String}", {"p": project})
+    assert hours.num_rows == 1
+
+
 def test_the_hours_are_summed_anew(store: Store, project: str, dearer: Callable[[], None]) -> None:
     insert(store, project, call(**MINI), ago_s=100)
     insert(store, project, call(**MINI), ago_s=25 * 3600)
@@ -123,6 +145,6 @@ def test_the_hours_are_summed_anew(store: Store, project: str, dearer: Callable[
 
     reprice(store, asked(project))
 
-    hours = store.query("SELECT hour FROM spanwell.hours_changed WHERE project = {p:String}", {"p": project})
+    hours = store.query("SELECT DISTINCT hour FROM spanwell.hours_changed WHERE project = {p:String}", {"p": project})
     assert hours.num_rows == 2
     assert reprice(store, asked(project)).changed == 0
