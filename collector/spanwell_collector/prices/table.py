@@ -58,15 +58,18 @@ def bring_up_to_date(store: Store, table: PriceTable, config: Config, now: datet
 
     What was read last time is known by its digest and not read again. Raises ConfigError for a price that is none.
     """
-    changed = 0
-    if _digest(table.version) != _last_digest(store, LITELLM) and table.entries:
-        changed += _take_over(store, LITELLM, _digest(table.version), _compare_list(store, table, now), now)
-    digest = _digest(table.version, str(config.prices), str(config.model_list))
-    if digest != _last_digest(store, USER):
-        changed += _take_over(store, USER, digest, _compare_overrides(store, config), now)
-    if changed:
+    read: list[tuple[str, str, int]] = []
+    listed = _digest(table.version)
+    if listed != _last_digest(store, LITELLM) and table.entries:
+        read.append((LITELLM, listed, _take_over(store, LITELLM, _compare_list(store, table, now), now)))
+    said = _digest(table.version, str(config.prices), str(config.model_list))
+    if said != _last_digest(store, USER):
+        read.append((USER, said, _take_over(store, USER, _compare_overrides(store, config), now)))
+    if read:
         store.command("SYSTEM RELOAD DICTIONARY spanwell.price_cards")
-    return changed
+        # Last of all: an update that was cut off is made again.
+        store.insert("price_updates", [(*one, now) for one in read], ("source", "digest", "models", "recorded"))
+    return sum(changed for _, _, changed in read)
 
 
 def _compare_list(store: Store, table: PriceTable, now: datetime) -> list[Said]:
@@ -100,11 +103,9 @@ def _to_said(row: Mapping[str, Any]) -> Said:
     return Said(Key(row["provider"], row["model"]), row["valid_from"], None if row["is_withdrawn"] else terms)
 
 
-def _take_over(store: Store, source: str, digest: str, changes: list[Said], now: datetime) -> int:
-    """The digest goes last: an update that was cut off is made again."""
+def _take_over(store: Store, source: str, changes: list[Said], now: datetime) -> int:
     if changes:
         store.insert("prices", list(_to_rows(source, changes, now)), COLUMNS)
-    store.insert("price_updates", [(source, digest, len(changes), now)], ("source", "digest", "models", "recorded"))
     return len(changes)
 
 

@@ -55,7 +55,8 @@ def price_in_sql(
     tokens = asdict(usage)
     sql = (
         "SELECT spanwell_cost({provider:String}, {model:String}, {request_model:String},"
-        " toDateTime64({at:String}, 6, 'UTC'), {tier:String}, CAST(({kinds:Array(String)}, {counts:Array(UInt64)}) AS Map(String, UInt64))).1 AS usd"
+        " toDateTime64({at:String}, 6, 'UTC'), {tier:String},"
+        " CAST(({kinds:Array(String)}, {counts:Array(UInt64)}) AS Map(String, UInt64))).1 AS usd"
     )
     asked: dict[str, Any] = {"provider": provider, "model": model, "request_model": request_model}
     asked |= {"tier": tier, "at": at}

@@ -247,9 +247,10 @@ def test_what_nobody_has_priced_costs_nothing_known(store: Store, project: str) 
         call("vllm", "gpt-5", Usage(input=10)),
         call("openai", "gpt-5", Usage()),
         call("openai", "gpt-5", Usage(input=10), gen_ai__operation__name="execute_tool"),
+        call("openai", "gpt-5", Usage(input=10), spanwell__cache="hit"),
     )
 
-    assert [(row["cost_usd"], row["cost_source"], row["costs"]) for row in read(store, project)] == [(None, "", {})] * 4
+    assert [(row["cost_usd"], row["cost_source"], row["costs"]) for row in read(store, project)] == [(None, "", {})] * 5
 
 
 def test_what_a_span_says_it_cost_stands(store: Store, project: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from spanwell.config import Config
+from spanwell.errors import StoreError
 from spanwell.pricing import PriceTable, Usage
 from spanwell_collector.prices.seed import read_map
 from spanwell_collector.prices.table import bring_up_to_date
@@ -130,6 +131,22 @@ def test_a_deployment_of_your_own_is_priced_whoever_is_said_to_answer(store: Sto
     change(store, {"m": LISTED}, SEEDED, model_list=[{"model_name": "chat", "litellm_params": params}])
 
     assert [cost(store, "org/llm", SEEDED, provider=name) for name in ("vllm", "openai")] == [7, 7]
+
+
+def test_a_reload_that_was_cut_off_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [{"model": "cut", "input_usd_per_million": 4, "output_usd_per_million": 4}]
+    assert cost(store, "cut", SEEDED) is None
+
+    def fail(sql: str) -> None:
+        raise StoreError(sql)
+
+    monkeypatch.setattr(store, "command", fail)
+    with pytest.raises(StoreError):
+        change(store, {"m": LISTED}, SEEDED, prices=own)
+    monkeypatch.undo()
+
+    change(store, {"m": LISTED}, SEEDED, prices=own)
+    assert cost(store, "cut", SEEDED) == 4
 
 
 def test_models_are_listed_as_spans_name_them(table: PriceTable) -> None:

@@ -25,7 +25,7 @@ FROM
 SELECT
     *,
     spanwell_cost(provider, model, request_model, ts, service_tier, if(
-        operation IN ('chat', 'text_completion', 'embeddings') AND input_tokens + output_tokens > 0 AND isNull(named_usd),
+        operation IN ('chat', 'text_completion', 'embeddings') AND input_tokens + output_tokens > 0 AND cache != 'hit' AND isNull(named_usd),
         mapConcat(usage, map(
             'input', toUInt64(input_tokens), 'output', toUInt64(output_tokens), 'cached', toUInt64(cached_tokens),
             'cache_write', toUInt64(cache_write_tokens), 'reasoning', toUInt64(reasoning_tokens))),
