@@ -1,6 +1,6 @@
 -- Search in texts. `words` and `grams` are not stored: they are what the two indexes hold, and what a question names to
 -- use them. The words of ASCII text are found by any part of theirs; every word with another letter in it is found by
--- its pairs and triples of letters, since most scripts put no spaces, or endings, between words. See decision 0014.
+-- its pairs and triples of letters, since most scripts put no spaces, or endings, between words. See decision 0011.
 
 -- A found text is read with the rows around it, so there are few of them: a table's granularity cannot be changed.
 CREATE TABLE spanwell.texts_before
