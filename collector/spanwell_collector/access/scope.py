@@ -19,6 +19,8 @@ from spanwell_collector.access.rights import WRITE_PATHS, Identity, Refusal, kee
 IDENTITY: Final = "spanwell.identity"  # where a request carries who sent it
 SHARED: Final = frozenset({"/api/v1/catalog"})  # tells nothing of any project
 OWN_CHECKS: Final = "/api/v1/tokens"  # its routes look at the token's project themselves
+PROJECT: Final = "project"
+NAMING: Final = frozenset({PROJECT, f"a.{PROJECT}", f"b.{PROJECT}"})  # the parameters that say whose data is meant
 
 
 def identity_of(scope: Scope) -> Identity:
@@ -38,14 +40,13 @@ def confine(scope: Scope, identity: Identity) -> Scope | Refusal:
     if not identity.is_scoped:
         return known
     query = scope.get("query_string", b"")
-    named = [value for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if _is_project(key)]
-    for project in named:
+    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    for project in (value for name, value in given if name in NAMING):
         refused = keep_to(identity, project)
         if refused:
             return refused
-    if not named:
-        own = f"project={quote(identity.project, safe='')}".encode()
-        known["query_string"] = query + b"&" + own if query else own
+    if all(name != PROJECT for name, _ in given):  # what only looks like it, as attribute.project does, is not enough
+        known["query_string"] = b"&".join(filter(None, (query, f"{PROJECT}={quote(identity.project)}".encode())))
     return known
 
 
@@ -65,24 +66,20 @@ async def _named_projects(request: Request) -> set[str]:
     if request.method == "POST" and request.scope["path"] in WRITE_PATHS:
         try:
             return set(_body_projects(await request.json()))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {""}
     return set() if _takes_project(request.scope.get("route")) else {"*"}
 
 
-def _is_project(key: str) -> bool:
-    return key.rpartition(".")[2].startswith("project")
-
-
 def _body_projects(body: Any) -> Iterator[str]:
     for item in body if isinstance(body, list) else [body]:
-        yield str(item.get("project", "")) if isinstance(item, dict) else ""
+        yield str(item.get(PROJECT, "")) if isinstance(item, dict) else ""
 
 
 def _takes_project(route: Any) -> bool:
     if not isinstance(route, APIRoute):
         return False
-    return any("project" in _names(field) for field in route.dependant.query_params)
+    return any(PROJECT in _names(field) for field in route.dependant.query_params)
 
 
 def _names(field: Any) -> set[str]:

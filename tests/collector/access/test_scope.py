@@ -43,7 +43,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         door = Door(service, http)
         door.send(make_batch([SpanIn(0xB1, attributes=call())], {"spanwell.project": "bank"}), ROOT)
         door.send(make_batch([SpanIn(0x51, attributes=call())], {"spanwell.project": "shop"}), ROOT)
-        poll(lambda: door.count("bank") + door.count("shop"), lambda spans: spans == 2)
+        door.send(make_batch([SpanIn(0xD1, attributes={**call(), "user.id": "alice"})]), ROOT)
+        poll(lambda: sum(map(door.count, ("bank", "shop", "default"))), lambda spans: spans == 3)
         yield door
     assert service.stop() == 0
 
@@ -84,6 +85,8 @@ def test_a_reader_sends_nothing(door: Door) -> None:
         ("scores", 200),
         ("scores?project=bank", 403),
         ("compare?metric=requests&a.project=bank", 403),
+        ("compare?metric=requests&b.project=bank", 403),
+        ("traces?attribute.project=bank", 200),
         ("retention", 403),
         ("catalog", 200),
         ("tokens", 403),
@@ -117,6 +120,32 @@ def test_a_question_that_names_no_project_is_about_the_tokens_own(door: Door) ->
     rows = door.http.get("/api/v1/traces", headers=door.bearer("viewer", "bank")).json()["rows"]
 
     assert [row["trace_id"] for row in rows] == [f"{0xB1:032x}"]
+
+
+@pytest.mark.parametrize("parameter", ["attribute.project!=shop", "attribute.project_id!=shop"])
+def test_a_parameter_that_looks_like_a_project_names_none(door: Door, parameter: str) -> None:
+    rows = door.http.get(f"/api/v1/traces?{parameter}", headers=door.bearer("viewer", "shop")).json()["rows"]
+
+    assert [row["trace_id"] for row in rows] == [f"{0x51:032x}"]
+
+
+def test_the_other_side_of_a_comparison_is_of_the_tokens_project_too(door: Door) -> None:
+    viewer = door.bearer("viewer", "till2")
+
+    (row,) = door.http.get("/api/v1/compare?metric=requests&a.project=till2", headers=viewer).json()["rows"]
+
+    assert (row["a"], row["b"]) == (0, 0)
+
+
+def test_an_administrator_of_one_project_forgets_in_no_other(door: Door) -> None:
+    path = "/api/v1/users/alice?projects=shop&dry_run=true"
+
+    found = [
+        door.http.delete(path, headers=headers).json()["rows"]["spans"]
+        for headers in (door.bearer("admin", "shop"), ROOT)
+    ]
+
+    assert found == [0, 1]
 
 
 @pytest.mark.parametrize(("project", "status"), [({"project": "shop"}, 201), ({"project": "bank"}, 403), ({}, 403)])
