@@ -28,7 +28,7 @@ GROUP BY response_id
 """
 SAME_TEXTS: Final = (
     "trace_id IN {traces:Array(String)} AND source = 'event'"
-    " AND lower(hex(MD5(concat(trace_id, span_id, input, output)))) IN {digests:Array(String)}"
+    " AND lower(hex(MD5(concat(project, trace_id, span_id, input, output)))) IN {digests:Array(String)}"
 )
 SAME_BATCHES: Final = "digest IN {digests:Array(UInt64)}"
 
@@ -87,7 +87,7 @@ class Sink:
     def erase(self, records: Sequence[bytes]) -> None:
         """Take out what of `records` is stored. Scores and metrics stay: the same row again replaces itself."""
         with self._turn:
-            self._store.erase_spans(sorted(set(list_keys(records))))
+            self._store.erase_spans(sorted(set(list_keys(records, project=self._project))))
             if texts := self._read_texts(records):
                 self._store.erase("texts", SAME_TEXTS, _describe(texts))
             if digests := [row.digest for record in records for row in self.count(record)]:
@@ -132,7 +132,7 @@ class Sink:
 
 def _describe(texts: Iterable[TextRow]) -> dict[str, Any]:
     """The parameters of SAME_TEXTS."""
-    parts = [f"{row.trace_id}{row.span_id}{row.input}{row.output}" for row in texts]
+    parts = [f"{row.project}{row.trace_id}{row.span_id}{row.input}{row.output}" for row in texts]
     digests = [hashlib.md5(part.encode(), usedforsecurity=False).hexdigest() for part in parts]
     return {"traces": sorted({row.trace_id for row in texts}), "digests": digests}
 

@@ -1,14 +1,18 @@
 """Records of traces: made ready for the engine to parse, counted for the ledger, and taken apart span by span."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from spanwell.conventions import PROJECT
+from spanwell_collector.dialects.jsontext import to_text
+from spanwell_collector.dialects.values import read_value
 from spanwell_collector.ingest.faults import take_out_faulty
 from spanwell_collector.ingest.ledger import LedgerRow, list_rows
 from spanwell_collector.ingest.records import OLDEST_TAG, TRACES, read_record
@@ -58,13 +62,18 @@ def count_spans(record: bytes, *, project: str, received: datetime) -> list[Ledg
     return list_rows(_decode_sound(record), digest_batch(record), project=project, received=received)
 
 
-def list_keys(records: Sequence[bytes]) -> Iterator[str]:
-    """Trace and span id, in hex, of every span in `records`."""
+def list_keys(records: Sequence[bytes], *, project: str) -> Iterator[str]:
+    """Trace and span id, in hex, and project of every span in `records`; `project` is that of who names none.
+
+    Ids are the sender's to choose: another project may have a span of the same ones.
+    """
     for record in records:
         for source in _decode_sound(record).resource_spans:
+            around = list(_named_projects(source.resource.attributes)) or [project]
             for scope in source.scope_spans:
                 for span in scope.spans:
-                    yield f"{span.trace_id.hex()}{span.span_id.hex()}"
+                    for name in list(_named_projects(span.attributes)) or around:
+                        yield f"{span.trace_id.hex()}{span.span_id.hex()}{name}"
 
 
 def split_record(record: bytes) -> Iterator[bytes]:
@@ -100,6 +109,13 @@ def _decode_sound(record: bytes) -> ExportTraceServiceRequest:
         return _decode(record)[0] if read_record(record).kind == TRACES else ExportTraceServiceRequest()
     except DecodeError:
         return ExportTraceServiceRequest()
+
+
+def _named_projects(attributes: Iterable[KeyValue]) -> Iterator[str]:
+    """More than one where a sender names it twice, which it must not: which of them counts is not asked here."""
+    for pair in attributes:
+        if pair.key == PROJECT and (named := read_value(pair.value)):
+            yield to_text(named)
 
 
 def _take_out(request: ExportTraceServiceRequest, chosen: Sequence[bool]) -> bytes:

@@ -39,7 +39,7 @@ READ_SETTINGS: Final = {
     "output_format_arrow_compression_method": "none",
 }
 ERASE_KEYS: Final = 1000  # spans a statement: their ids travel in it
-HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id) IN {keys:Array(String)}"
+HAS_KEY: Final = "trace_id IN {traces:Array(String)} AND concat(trace_id, span_id, project) IN {keys:Array(String)}"
 OF_SPANS: Final = {"spans": HAS_KEY, "texts": f"{HAS_KEY} AND source = ''"}  # what one insert of OTLP fills
 WRITE_SETTINGS: Final = {
     "max_memory_usage": 4_000_000_000,
@@ -198,7 +198,7 @@ class Store:
                 _send(self._sender, table, body, {**WRITE_SETTINGS, **settings})
 
     def erase_spans(self, keys: Sequence[str]) -> None:
-        """Take out what an insert that did not come to its end has left of spans: `keys` are trace and span id, in hex.
+        """Take out what an insert that did not come to its end has left: `keys` are trace id, span id and project.
 
         The engine notes an insert's token just before it commits a part, so after a crash neither a token that is
         known nor one that is not tells what is stored.

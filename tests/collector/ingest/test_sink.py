@@ -1,6 +1,7 @@
 """The writer's way into the real engine."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from spanwell_collector.dialects.compile import render_mapping
 from spanwell_collector.dialects.mapping import load_mapping
 from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.ingest.spans import NO_REFINER, Refiner
-from spanwell_collector.store.client import Store
+from spanwell_collector.store.client import Store, digest_batch
 from spanwell_collector.store.migrate import load_migrations, migrate
 from spanwell_collector.store.pipeline.install import install_pipeline, render_pipeline
 from tests.collector.batches import SpanIn, call, make_batch
@@ -79,6 +80,22 @@ def test_what_is_erased_can_be_put_in_again(store: Store, sink: Sink) -> None:
 
     assert gone == [0, 0, 0]
     assert [_count(store, table, "erased") for table in ("spans", "texts", "ledger")] == [1, 1, 1]
+
+
+def test_what_is_erased_of_one_project_stays_in_another(store: Store, sink: Sink) -> None:
+    span = SpanIn(trace=0xA, attributes=call(gen_ai__input__messages="x"))
+    theirs, ours = (_record(span, spanwell__project=project) for project in ("theirs", "ours"))
+    named = _record(
+        replace(span, attributes={**span.attributes, "spanwell.project": "named"}), spanwell__project="around"
+    )
+    for record in (theirs, ours, named):
+        sink.insert([record], digest_batch(record).hex())
+
+    sink.erase([ours, named])
+
+    left = {project: _count(store, "spans", project) for project in ("theirs", "ours", "named")}
+    assert left == {"theirs": 1, "ours": 0, "named": 0}
+    assert _count(store, "texts", "theirs") == 1
 
 
 def test_native_and_refined_spans_of_one_request_are_both_stored(store: Store, tmp_path: Path) -> None:
