@@ -8,7 +8,7 @@ from spanwell.config import load_config
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_collector.lifecycle.retention import read_retention
-from spanwell_collector.prices.overlay import read_overrides
+from spanwell_collector.prices.overlay import read_words
 from spanwell_collector.prices.pools import read_pools
 from spanwell_collector.server import serve
 
@@ -23,7 +23,7 @@ def main() -> int:
         settings = Settings.load()
         config = load_config(settings.config)
         read_retention(config.retention)
-        read_overrides(config, ())
+        read_words(config, ())
         read_pools(config, settings.project)
         if arguments.check:
             sys.stdout.write("ok\n")

@@ -14,11 +14,12 @@ from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-from spanwell.pricing import Price
+from spanwell.pricing import Price, Usage, cost_usd
 from spanwell.transactions import transaction
 from spanwell_proxy.call import Budget
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.state import open_state
+from spanwell_proxy.usage import read_service_tier
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ def estimate_pusd(request: dict[str, Any], body_bytes: int, prices: Iterable[Pri
     answers = request.get("n") or 1
     limit = limit if isinstance(limit, int) and limit > 0 else DEFAULT_MAX_TOKENS
     answers = answers if isinstance(answers, int) and answers > 0 else 1
-    costs = [price.input * (body_bytes // 2 + 1) + price.output * limit * answers for price in prices]
+    most = Usage(input=body_bytes // 2 + 1, output=limit * answers)
+    tier = read_service_tier(None, request.get("service_tier"))
+    costs = [cost_usd(most, price, service_tier=tier) for price in prices]
     return to_pusd(max(costs, default=Decimal(0)))
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from spanwell.conventions import HEADER_REQUEST_ID, CacheVerdict
-from spanwell.pricing import Usage
+from spanwell.pricing import Price, Usage
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.routes import Deployment
 from spanwell_proxy.stream import StreamReader
@@ -95,6 +95,8 @@ class Call:
     stream_end: StreamEnd = ""
     usage: Usage | None = None
     usage_estimated: bool = False
+    service_tier: str = ""
+    price: Price | None = None  # that `cost_usd` was charged by
     cost_usd: Decimal | None = None
     saved_usd: Decimal | None = None
     cache: CacheVerdict = ""

@@ -104,12 +104,22 @@ def _facts(call: Call) -> dict[str, Value]:
         facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
         facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
         facts[c.SIMULATED] = deployment.simulated or None
-        facts[c.PRICE_VERSION] = deployment.price.version if deployment.price else ""
         facts[c.FALLBACK_FROM] = call.model if deployment.model_name != call.model else ""
     if usage:
         facts[c.INPUT_TOKENS], facts[c.OUTPUT_TOKENS] = usage.input, usage.output
         facts[c.CACHE_READ_TOKENS], facts[c.CACHE_WRITE_TOKENS] = usage.cached, usage.cache_write
         facts[c.REASONING_TOKENS] = usage.reasoning
+        facts[c.CACHE_WRITE_1H_TOKENS] = usage.cache_write_1h or None
+        facts[c.AUDIO_INPUT_TOKENS], facts[c.AUDIO_OUTPUT_TOKENS] = (
+            usage.audio_input or None,
+            usage.audio_output or None,
+        )
+        facts[c.IMAGE_INPUT_TOKENS], facts[c.IMAGE_OUTPUT_TOKENS] = (
+            usage.image_input or None,
+            usage.image_output or None,
+        )
+        facts[c.SERVICE_TIER] = call.service_tier
+        facts[c.PRICE_VERSION] = call.price.version if call.price else ""
         facts[c.USAGE_ESTIMATED] = call.usage_estimated or None
     if call.cost_usd is not None:
         facts[c.COST_USD] = format(call.cost_usd, "f")

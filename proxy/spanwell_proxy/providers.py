@@ -34,16 +34,6 @@ OPENAI_DIALECT = {
     "hyperbolic": Provider("hyperbolic", "https://api.hyperbolic.xyz/v1"),
 }
 
-# Where OpenTelemetry's word differs from LiteLLM's, for the providers that need translation.
-TRANSLATED_NAMES = {
-    "bedrock": "aws.bedrock",
-    "vertex_ai": "gcp.vertex_ai",
-    "gemini": "gcp.gemini",
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "watsonx": "ibm.watsonx.ai",
-}
-
 # A model without a prefix is a provider's own name for it.
 BARE_NAMES = {"gpt-": "openai", "chatgpt-": "openai", "o1": "openai", "o3": "openai", "o4": "openai"} | {
     "claude-": "anthropic",

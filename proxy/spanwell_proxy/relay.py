@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import orjson
@@ -15,7 +16,7 @@ from spanwell_proxy.replies import EVENT_STREAM, as_stream, begin_stream, reply,
 from spanwell_proxy.routes import Deployment
 from spanwell_proxy.stream import BrokenStreamError, StreamReader
 from spanwell_proxy.upstream import Answer, Client, clean, read_failure, request_headers
-from spanwell_proxy.usage import estimate_usage, read_usage
+from spanwell_proxy.usage import estimate_usage, read_service_tier, read_usage
 
 DRAIN_S = 1.0
 
@@ -122,8 +123,15 @@ def account(call: Call, deployment: Deployment) -> None:
     else:
         chunks = reader.content_chunks if reader else 0
         call.usage, call.usage_estimated = estimate_usage(len(call.body), chunks, len(call.answer)), True
-    if deployment.price:
-        call.cost_usd = cost_usd(call.usage, deployment.price)
+    answer = completion or {}
+    answered, tier = (
+        (reader.model, reader.service_tier) if reader else (answer.get("model"), answer.get("service_tier"))
+    )
+    call.service_tier = read_service_tier(tier, call.request.get("service_tier"))
+    began = datetime.fromtimestamp(call.started_ns / 1e9, UTC)
+    call.price = deployment.find_price(began, str(answered or ""))
+    if call.price:
+        call.cost_usd = cost_usd(call.usage, call.price, service_tier=call.service_tier, at=began)
 
 
 def _read_completion(body: bytes) -> dict[str, Any]:

@@ -1,31 +1,27 @@
 """Reads `model_list` and the settings of LiteLLM's format. Routes come from here and from nowhere else."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
+from spanwell.overrides import Override, pick_rates, read_overrides, read_price
 from spanwell.pricing import Price, PriceTable
-from spanwell_proxy.providers import OPENAI_DIALECT, TRANSLATED_NAMES, split_model
+from spanwell.providers import name_provider
+from spanwell.rates import RATE
+from spanwell_proxy.providers import OPENAI_DIALECT, split_model
 
 DEFAULT_TIMEOUT_S = 600.0  # OpenAI's clients wait as long
 DEFAULT_RETRIES = 2
 
-PRICE_KEYS = (
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "cache_creation_input_token_cost",
-    "output_cost_per_reasoning_token",
-)
-PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout", *PRICE_KEYS)
-OWN_PARAMS = ("weight", "timeout", "stream_timeout", *PRICE_KEYS)  # not for LiteLLM
-MODEL_INFO = ("id", "simulated", *PRICE_KEYS)
+# Rates may stand among both, see RATE.
+PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout")
+OWN_PARAMS = ("weight", "timeout", "stream_timeout")  # not for LiteLLM
+MODEL_INFO = ("id", "simulated")
 LITELLM_SETTINGS = {"num_retries": "num_retries", "fallbacks": "fallbacks", "request_timeout": "timeout"}
 CAUGHT = re.compile(r"[\w.:@-]+(/[\w.:@-]+)*")  # what `*` stands for: a name, never an address
 ROUTER_SETTINGS = ("num_retries", "fallbacks", "timeout", "stream_timeout")
@@ -46,7 +42,10 @@ class Address:
 
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """One backend that answers for a model name. `params` are LiteLLM's, for the lane that translates."""
+    """One backend that answers for a model name. `params` are LiteLLM's, for the lane that translates.
+
+    `price` is the deployment's own, else the list's; `overrides` are what the user says of its provider, oldest first.
+    """
 
     id: str
     route: str  # `model_name` in the file: a wildcard, where the name is what it caught
@@ -62,6 +61,15 @@ class Deployment:
     simulated: bool
     translated: bool
     params: Mapping[str, Any] = field(repr=False)
+    overrides: tuple[Override, ...] = field(repr=False)
+
+    def find_price(self, at: datetime, answered: str = "") -> Price | None:
+        """What a call of `at` costs: the user's word for the model that `answered`, else for the one asked."""
+        for name in (answered, self.model, self.model_name) if self.overrides else ():
+            said = [one.price for one in self.overrides if one.model == name and one.valid_from <= at]
+            if said:
+                return said[-1]
+        return self.price
 
 
 class Entry(NamedTuple):
@@ -73,6 +81,7 @@ class Entry(NamedTuple):
     settings: Mapping[str, Any]
     environ: Mapping[str, str]
     prices: PriceTable
+    overrides: tuple[Override, ...]
 
 
 @dataclass(frozen=True)
@@ -108,11 +117,12 @@ def read_routes(config: Config, prices: PriceTable) -> Routes:
     """Raises ConfigError naming the key and what is allowed."""
     named = {LITELLM_SETTINGS[key]: value for key, value in config.litellm_settings.items() if key in LITELLM_SETTINGS}
     settings = named | config.router_settings
+    overrides = tuple(sorted(read_overrides(config), key=lambda one: one.valid_from))
     groups: dict[str, list[Entry]] = {}
     for index, item in enumerate(config.model_list):
         where = f"{config.source}: model_list[{index}]"
         group = groups.setdefault(_read_name(item, where), [])
-        group.append(Entry(item, where, len(group), settings, config.environ, prices))
+        group.append(Entry(item, where, len(group), settings, config.environ, prices, overrides))
         _read_deployment(group[-1], "", "x")  # what is wrong with a wildcard's must show now
     plain = {name: group for name, group in groups.items() if not name.endswith("*")}
     return Routes(
@@ -137,7 +147,7 @@ def _read_name(item: Mapping[str, Any], where: str) -> str:
 
 def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
     """`caught` is what the name's wildcard stands for."""
-    _, where, number, settings, environ, prices = entry
+    _, where, number, settings, environ, prices, overrides = entry
     params, info = _mapping(entry.item, "litellm_params", where), _mapping(entry.item, "model_info", where)
     whole = _text(params, "model", f"{where}.litellm_params").replace("*", caught)
     prefix, model = split_model(whole)
@@ -146,12 +156,13 @@ def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
     prefix = prefix or ("openai" if params.get("api_base") else "")
     # As LiteLLM does; but the key for a provider's own address is never sent to another one.
     known = "" if params.get("api_base") else environ.get(f"{prefix.upper()}_API_KEY", "")
+    provider = OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else name_provider(prefix)
     timeout_s = _number(params, "timeout", _number(settings, "timeout", DEFAULT_TIMEOUT_S, where), where)
     return Deployment(
         id=str(info.get("id") or f"{entry.item['model_name']}-{number}"),
         route=entry.item["model_name"],
         model_name=name,
-        provider=OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else TRANSLATED_NAMES.get(prefix, prefix),
+        provider=provider,
         model=model,
         url=_read_address(params, prefix, where),
         api_key=_text(params, "api_key", f"{where}.litellm_params") or known,
@@ -160,10 +171,12 @@ def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         first_byte_timeout_s=_number(
             params, "stream_timeout", _number(settings, "stream_timeout", timeout_s, where), where
         ),
-        price=_price({**params, **info}, prefix, model, prices),
+        price=read_price(own, where) if (own := pick_rates(params, info)) else prices.find(prefix, model),
         simulated=info.get("simulated") is True,
         translated=prefix not in OPENAI_DIALECT,
-        params={key: value for key, value in params.items() if key not in OWN_PARAMS} | {"model": whole},
+        params={key: value for key, value in params.items() if key not in OWN_PARAMS and not RATE.fullmatch(key)}
+        | {"model": whole},
+        overrides=tuple(one for one in overrides if one.provider in ("", provider)),
     )
 
 
@@ -180,14 +193,6 @@ def _read_address(params: Mapping[str, Any], prefix: str, where: str) -> Address
     path = parts.path + "/chat/completions"
     origin = f"{parts.scheme}://{parts.netloc}"
     return Address(origin + path, parts.scheme, origin, path, parts.hostname or "", port)
-
-
-def _price(entry: Mapping[str, Any], prefix: str, model: str, prices: PriceTable) -> Price | None:
-    own = {key: entry[key] for key in PRICE_KEYS if entry.get(key) is not None}
-    if "input_cost_per_token" not in own:
-        return prices.find(prefix, model)
-    digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:12]
-    return Price.from_litellm(own, f"config-{digest}")
 
 
 def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple[str, ...]]:
@@ -209,9 +214,15 @@ def _ignored_keys(config: Config) -> Iterator[str]:
     for index, entry in enumerate(config.model_list):
         translated = split_model(str(entry["litellm_params"]["model"]))[0] not in OPENAI_DIALECT
         params = () if translated else entry["litellm_params"]
-        yield from (f"model_list[{index}].litellm_params.{key}" for key in params if key not in PARAMS)
         yield from (
-            f"model_list[{index}].model_info.{key}" for key in entry.get("model_info") or () if key not in MODEL_INFO
+            f"model_list[{index}].litellm_params.{key}"
+            for key in params
+            if key not in PARAMS and not RATE.fullmatch(key)
+        )
+        yield from (
+            f"model_list[{index}].model_info.{key}"
+            for key in entry.get("model_info") or ()
+            if key not in MODEL_INFO and not RATE.fullmatch(key)
         )
         yield from (
             f"model_list[{index}].{key}" for key in entry if key not in ("model_name", "litellm_params", "model_info")

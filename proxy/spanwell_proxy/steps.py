@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import orjson
@@ -49,7 +50,9 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
     if not call.caller or not call.caller.budgets:
         return
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
-    prices = [member.price for model in models for member, _ in gateway.find_group(model) if member.price]
+    now = datetime.now(UTC)
+    members = (member for model in models for member, _ in gateway.find_group(model))
+    prices = [price for member in members if (price := member.find_price(now))]
     amount_pusd = estimate_pusd(call.request, len(call.body), prices)
     # Named before it is made: a call that is cancelled while it waits for the reservation frees it all the same.
     call.reservation = secrets.token_hex(12)

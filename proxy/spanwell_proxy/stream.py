@@ -70,6 +70,7 @@ class StreamReader:
         self.reported: dict[str, Any] | None = None  # the usage in the backend's own words
         self.id = ""
         self.model = ""
+        self.service_tier: Any = None  # as the backend names it
         self.choices: dict[int, Choice] = {}
         self.content_chunks = 0  # chunks after the one that only names the role
         self.done = False
@@ -125,6 +126,7 @@ class StreamReader:
             raise BrokenStreamError(_error_message(chunk["error"]))
         self.id = self.id or str(chunk.get("id") or "")
         self.model = self.model or str(chunk.get("model") or "")
+        self.service_tier = chunk.get("service_tier") or self.service_tier
         said_something = False
         for part in chunk["choices"] if chunk.get("choices") else ():
             index = int(part.get("index") or 0)

@@ -1,11 +1,13 @@
-"""Reads the tokens a backend reports. Numbers come from outside: anything that is no count is nought."""
+"""Reads the tokens and the tier a backend reports. They come from outside: anything that is no count is nought."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from spanwell.pricing import Usage
+from spanwell.rates import SERVICE_TIERS
 
 CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "created_cache_tokens")  # OpenAI, LiteLLM, vLLM
+TIERS = frozenset(SERVICE_TIERS.values())
 
 
 def read_usage(reported: Mapping[str, Any]) -> Usage:
@@ -14,6 +16,7 @@ def read_usage(reported: Mapping[str, Any]) -> Usage:
     completion = reported.get("completion_tokens_details") or {}
     sent, received = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
     cached = min(_detail(prompt, "cached_tokens"), sent)
+    kept = prompt.get("cache_creation_token_details") if isinstance(prompt, dict) else None  # LiteLLM, of Anthropic's
     written = max(_count(reported.get("cache_creation_input_tokens")), *(_detail(prompt, key) for key in CACHE_WRITES))
     return Usage(
         input=sent,
@@ -21,7 +24,18 @@ def read_usage(reported: Mapping[str, Any]) -> Usage:
         cached=cached,
         cache_write=min(written, sent - cached),
         reasoning=min(_detail(completion, "reasoning_tokens"), received),
+        cache_write_1h=min(_detail(kept, "ephemeral_1h_input_tokens"), written, sent - cached),
+        audio_input=min(_detail(prompt, "audio_tokens"), sent),
+        audio_output=min(_detail(completion, "audio_tokens"), received),
+        image_input=min(_detail(prompt, "image_tokens"), sent),
+        image_output=min(_detail(completion, "image_tokens"), received),
     )
+
+
+def read_service_tier(answered: Any, asked: Any) -> str:
+    """The tier a call was served in, as the backend says, else as it was asked for; "" is the standard one."""
+    named = str(answered or asked or "")
+    return named if named in TIERS else ""
 
 
 def estimate_usage(sent_bytes: int, chunks: int, received_bytes: int) -> Usage:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from spanwell.providers import SELF_HOSTED
 from spanwell.rates import KINDS, OFF_PEAK, Card, fill, order, read_cards, read_off_peak, read_standard
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
@@ -140,6 +141,8 @@ class PriceTable:
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of `model`, or None: an unpriced call has no cost, which is not a cost of nought."""
+        if provider in SELF_HOSTED:
+            return None
         entry = self.entries.get(f"{provider}/{model}")
         if entry is None:
             # A bare name is one provider's own: the same name on a server of yours does not cost what it costs there.

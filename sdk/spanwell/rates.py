@@ -82,15 +82,17 @@ class Card(NamedTuple):
 
 
 def read_rate(name: str, value: Any) -> Decimal:
-    """US dollars with twelve places. Raises ConfigError for what is no price."""
+    """US dollars of at most twelve places. Raises ConfigError for what is no price."""
     try:
+        if isinstance(value, bool):  # what YAML makes of `yes`
+            raise TypeError(value)
         # repr of a float is the shortest text that reads back as it: 7.5e-08 becomes exactly 0.000000075.
         rate = Decimal(repr(float(value)))
     except (TypeError, ValueError):
         rate = Decimal("NaN")
     if not rate.is_finite() or not 0 <= rate < LARGEST:
         raise ConfigError(f"{name}: {value!r} is no price; write US dollars a token, such as 0.0000002")
-    return rate.quantize(SMALLEST)
+    return rate.quantize(SMALLEST).normalize()
 
 
 def read_standard(entry: Mapping[str, Any]) -> dict[str, Decimal]:

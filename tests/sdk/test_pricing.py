@@ -58,7 +58,7 @@ def test_rates_keep_every_digit_however_they_are_written(rate: Any) -> None:
     assert price == Price(Decimal("0.000000075"), Decimal("0.000000075"), "v")
 
 
-@pytest.mark.parametrize("rate", ["free", -1, float("nan"), float("inf"), [1]])
+@pytest.mark.parametrize("rate", ["free", -1, float("nan"), float("inf"), [1], True])
 def test_a_rate_that_is_none_is_an_error_that_names_it(rate: Any) -> None:
     with pytest.raises(ConfigError, match=r"input_cost_per_token: .* is no price"):
         Price.from_litellm({"input_cost_per_token": rate}, "v")
@@ -88,6 +88,12 @@ def test_a_bare_name_is_the_price_of_its_own_provider_alone() -> None:
 
     assert table.find("openai", "m")
     assert table.find("hosted_vllm", "m") is None
+
+
+def test_what_runs_on_a_machine_of_yours_does_not_cost_the_lists_nought() -> None:
+    table = PriceTable("v", {"ollama/llama": {"input_cost_per_token": 0, "litellm_provider": "ollama"}})
+
+    assert table.find("ollama", "llama") is None
 
 
 def test_the_installed_table_prices_known_models() -> None:

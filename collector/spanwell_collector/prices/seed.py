@@ -6,15 +6,14 @@ from typing import Any
 
 from spanwell.errors import ConfigError
 from spanwell.pricing import Price, PriceTable
+from spanwell.providers import SELF_HOSTED, name_provider
 from spanwell_collector.prices.terms import (
     ALSO,
     CLOUDS,
     MAKERS,
     NOBODY,
-    SELF_HOSTED,
     Key,
     Terms,
-    name_provider,
     to_terms,
 )
 

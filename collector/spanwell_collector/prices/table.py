@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from spanwell.config import Config
+from spanwell.overrides import BEGINNING
 from spanwell.pricing import PriceTable
-from spanwell_collector.prices.overlay import BEGINNING, read_overrides
+from spanwell_collector.prices.overlay import read_words
 from spanwell_collector.prices.seed import read_map
 from spanwell_collector.prices.terms import LITELLM, USER, Key, Terms, read_cards, write_cards
 from spanwell_collector.store.client import Store
@@ -88,7 +89,7 @@ def _compare_list(store: Store, table: PriceTable, now: datetime) -> list[Said]:
 def _compare_overrides(store: Store, config: Config) -> list[Said]:
     """The user's file is the whole of what the user says: what is no longer in it holds no longer, at any time."""
     known = {said.key for said in _read_said(store, LITELLM)}
-    wanted = {(one.key, one.valid_from): Said(*one) for one in read_overrides(config, known)}
+    wanted = {(word.key, word.valid_from): Said(*word) for word in read_words(config, known)}
     held = {(said.key, said.valid_from): said for said in _read_said(store, USER)}
     gone = [Said(*place, None) for place, said in held.items() if said.terms and place not in wanted]
     return gone + [said for place, said in wanted.items() if place not in held or held[place].terms != said.terms]

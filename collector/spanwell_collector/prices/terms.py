@@ -12,31 +12,10 @@ NOBODY: Final = ""  # spans that name no provider
 LITELLM, USER = "litellm", "user"
 GPU: Final = "gpu-"  # how the version of a price by the hour begins
 
-# LiteLLM's names of providers, as OpenTelemetry's conventions spell them. The others are spelled alike.
-PROVIDERS: Final = {
-    "amazon_nova": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "azure_text": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "bedrock_mantle": "aws.bedrock",
-    "codestral": "mistral_ai",
-    "cohere_chat": "cohere",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "text-completion-codestral": "mistral_ai",
-    "text-completion-openai": "openai",
-    "watsonx": "ibm.watsonx.ai",
-    "xai": "x_ai",
-}
 ALSO: Final = {"gcp.gen_ai": "gcp.gemini"}  # Google's SDK says so where it cannot tell which of its services answers
 # Who makes models and sells them himself. A bare name that one of them alone uses is his.
 MAKERS: Final = ("openai", "anthropic", "gcp.gemini", "mistral_ai", "deepseek", "x_ai", "cohere", "moonshot_ai")
 CLOUDS: Final = ("gcp.vertex_ai", "aws.bedrock")  # a name that only one of them uses, and no maker, is its own
-# They run on machines of yours: LiteLLM's nought is not what they cost.
-SELF_HOSTED: Final = ("hosted_vllm", "lemonade", "llamafile", "lm_studio", "ollama", "ollama_chat", "vllm")
 
 
 class Terms(NamedTuple):
@@ -52,14 +31,6 @@ class Key(NamedTuple):
 
     provider: str
     model: str
-
-
-def name_provider(litellm_name: str) -> str:
-    """`bedrock_converse` is `aws.bedrock`."""
-    if litellm_name.startswith("vertex_ai"):
-        return "gcp.vertex_ai"
-    name = litellm_name.removesuffix("-embedding-models").lower()
-    return PROVIDERS.get(name, name)
 
 
 def to_terms(price: Price, mode: str) -> Terms:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from spanwell.pricing import Price, PriceTable, Usage, cost_usd
+from spanwell.providers import name_provider
 from spanwell.rates import KINDS
 from spanwell_collector.prices.seed import read_map
-from spanwell_collector.prices.terms import Key, name_provider, to_terms
+from spanwell_collector.prices.terms import Key, to_terms
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.pipeline.install import DIRECTORY
 

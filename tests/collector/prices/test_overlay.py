@@ -8,15 +8,16 @@ import pytest
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
+from spanwell.overrides import BEGINNING
 from spanwell.rates import KINDS
-from spanwell_collector.prices.overlay import BEGINNING, read_overrides
+from spanwell_collector.prices.overlay import read_words
 from spanwell_collector.prices.terms import Key
 
 BOTH = {"model": "m", "input_usd_per_million": 1, "output_usd_per_million": 2}
 
 
 def read(*items: dict[str, Any], known: tuple[Key, ...] = ()) -> list[Any]:
-    return read_overrides(Config(source="s.yaml", prices=list(items)), known)
+    return read_words(Config(source="s.yaml", prices=list(items)), known)
 
 
 def test_rates_may_be_written_by_the_million_or_as_litellm_does() -> None:
@@ -54,7 +55,7 @@ def test_the_section_wins_over_the_model_list() -> None:
     params = {"model": "openai/m", "input_cost_per_token": 5e-06, "output_cost_per_token": 5e-06}
     config = Config(prices=[BOTH | {"provider": "openai"}], model_list=[{"model_name": "x", "litellm_params": params}])
 
-    (override,) = read_overrides(config, ())
+    (override,) = read_words(config, ())
 
     assert override.terms.cards[0].rates[KINDS.index("input")] == Decimal("0.000001")
 
