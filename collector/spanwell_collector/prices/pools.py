@@ -1,6 +1,7 @@
 """Reads the section `gpu_hours`: models on processors that are paid by the hour."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
@@ -9,8 +10,13 @@ from spanwell.config import Config
 from spanwell.errors import ConfigError
 from spanwell_collector.prices.terms import GPU
 
-KEYS: Final = ("model", "deployment", "instance", "usd_per_hour", "gpus", "capacity", "project")
+KEYS: Final = ("model", "deployment", "instance", "usd_per_hour", "gpus", "capacity", "project", "metrics_url")
 MOST_USD: Final = 100_000  # an hour
+NAME: Final = r"[0-9A-Za-z_-]{1,63}"
+URL: Final = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{NAME}(?:\.{NAME})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?(?:/[!-~]*)?"
+)
+PORTS: Final = {"http": 80, "https": 443}
 
 
 class Pool(NamedTuple):
@@ -20,6 +26,7 @@ class Pool(NamedTuple):
     model: str
     deployment: str  # whose calls; empty: any
     instance: str  # whose measurements; empty: any
+    metrics_url: str  # where the worker finds them; empty: somebody sends them
     usd: Decimal
     capacity: Decimal
     version: str
@@ -50,12 +57,14 @@ def _read(item: Mapping[str, Any], where: str, project: str) -> Pool:
     if usd > MOST_USD:
         raise ConfigError(f"{where}.usd_per_hour: {usd} an hour; write at most {MOST_USD}")
     capacity = _number(item, "capacity", 1, where)
+    metrics_url, address = _address(item, where)
     digest = hashlib.sha256(f"{usd.normalize()} {capacity.normalize()}".encode()).hexdigest()[:12]
     return Pool(
         project=_text(item, "project", where) or project,
         model=model,
         deployment=_text(item, "deployment", where),
-        instance=_text(item, "instance", where),
+        instance=_text(item, "instance", where) or address,
+        metrics_url=metrics_url,
         usd=usd,
         capacity=capacity,
         version=GPU + digest,
@@ -67,6 +76,17 @@ def _text(item: Mapping[str, Any], key: str, where: str) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise ConfigError(f"{where}.{key}: write text, on one line")
     return value
+
+
+def _address(item: Mapping[str, Any], where: str) -> tuple[str, str]:
+    """`metrics_url` and its `host:port`; both are empty where it is left out."""
+    text = _text(item, "metrics_url", where)
+    if not text:
+        return "", ""
+    found = URL.fullmatch(text)
+    if found is None or not 0 < (port := int(found["port"] or PORTS[found["scheme"]])) < 65536:
+        raise ConfigError(f"{where}.metrics_url: write http://host:port/metrics, or https; no user name in it")
+    return text, f"{found['host']}:{port}"
 
 
 def _number(item: Mapping[str, Any], key: str, default: int | None, where: str) -> Decimal:

@@ -1,4 +1,4 @@
-"""The worker's way to the collector: its HTTP query API, rows checked and typed at this border."""
+"""The worker's way to the collector: its HTTP query API, rows checked and typed at this border, and OTLP metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from pydantic import TypeAdapter, ValidationError
 
 from spanwell.errors import QueryError, StoreError
@@ -15,6 +16,8 @@ PAGE = 1_000
 MOST_CHECKS = 10_000
 GROUPS = 100
 TIMEOUT_SECONDS = 30.0
+API = "/api/v1"
+PROTOBUF = {"content-type": "application/x-protobuf"}
 
 Filters = Mapping[Any, Sequence[str]]  # keys are the query API's parameter names
 Row = TypeVar("Row")
@@ -95,7 +98,11 @@ class CollectorClient:
 
     async def store(self, path: str, row: Mapping[str, Any]) -> None:
         """POST one row to `/scores`, `/drift` or `/alerts/events`."""
-        await self._request("POST", path, json={**row, "project": self._project})
+        await self._request("POST", API + path, json={**row, "project": self._project})
+
+    async def send(self, request: ExportMetricsServiceRequest) -> None:
+        """Measurements, of the project that they name."""
+        await self._request("POST", "/v1/metrics", content=request.SerializeToString(), headers=PROTOBUF)
 
     async def _rows(self, path: str, span: Span, asked: Filters, rows: TypeAdapter[list[Row]]) -> list[Row]:
         params = {
@@ -104,7 +111,7 @@ class CollectorClient:
             "start": [span.start.isoformat()],
             "end": [span.end.isoformat()],
         }
-        response = await self._request("GET", path, params=params)
+        response = await self._request("GET", API + path, params=params)
         try:
             return rows.validate_python(response.json()["rows"])
         except (ValueError, KeyError, TypeError) as error:
@@ -112,7 +119,7 @@ class CollectorClient:
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = await self._http.request(method, f"/api/v1{path}", **options)
+            response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise StoreError(f"{method} {path}: {type(error).__name__} {error}") from error
         if response.status_code in (429, 503):

@@ -19,7 +19,8 @@ from spanwell_collector.worker.drift_checks import DriftHistory, DriftWatch
 from spanwell_collector.worker.evaluation import Watch, evaluate
 from spanwell_collector.worker.judge import Bench, judge_once
 from spanwell_collector.worker.schedule import Task, run_forever, utc_now
-from spanwell_collector.worker.sections import AlertsSection, DriftSection, Judge, WorkerConfig
+from spanwell_collector.worker.scrape import EVERY_SECONDS, Scraper, backend_client
+from spanwell_collector.worker.sections import AlertsSection, Backend, DriftSection, Judge, WorkerConfig
 
 HEARTBEAT_SECONDS = 2.0
 SEND_SECONDS = 1.0
@@ -39,6 +40,7 @@ async def run(settings: Settings, config: WorkerConfig) -> None:
         collector_http = await stack.enter_async_context(collector_client(settings))
         proxy = await stack.enter_async_context(proxy_client(settings))
         webhooks = await stack.enter_async_context(webhook_client())
+        backends = await stack.enter_async_context(backend_client())
         database = open_database(settings.data / "worker" / "state.db")
         stack.callback(database.close)
         collector = CollectorClient(collector_http, settings.project)
@@ -47,6 +49,7 @@ async def run(settings: Settings, config: WorkerConfig) -> None:
             *judge_tasks(config.judges, collector, proxy, database),
             *drift_tasks(config.drift, collector),
             *alert_tasks(config.alerts, collector, webhooks, database, settings),
+            *scrape_tasks(config.backends, collector, backends),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(run_forever(task), name=task.name) for task in tasks]
@@ -109,6 +112,13 @@ def alert_tasks(
         *(Task(f"alert {rule.name}", rule.every_seconds, partial(evaluate, rule, watch)) for rule in section.rules),
         Task("webhooks", SEND_SECONDS, partial(send_due, post)),
         Task("alert events", REPORT_SECONDS, partial(report_events, collector, database, utc_now)),
+    ]
+
+
+def scrape_tasks(backends: list[Backend], collector: CollectorClient, http: httpx.AsyncClient) -> list[Task]:
+    return [
+        Task(f"measurements of {backend.instance}", EVERY_SECONDS, Scraper(backend, http, collector, utc_now).scrape)
+        for backend in backends
     ]
 
 

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
+from spanwell_collector.prices.pools import read_pools
 from spanwell_collector.registry import DIMENSIONS, METRICS
 from spanwell_collector.worker.rubric import Rubric, load_rubric
 
@@ -169,6 +170,14 @@ class Judge:
     api_key: str
 
 
+class Backend(NamedTuple):
+    """A server of models that is scraped; an empty `project` is the collector's own."""
+
+    url: str
+    instance: str
+    project: str
+
+
 @dataclass(frozen=True)
 class WorkerConfig:
     """Everything the worker is configured with."""
@@ -176,15 +185,17 @@ class WorkerConfig:
     judges: list[Judge]
     drift: DriftSection
     alerts: AlertsSection
+    backends: list[Backend]
 
 
 def read_sections(config: Config) -> WorkerConfig:
-    """Validate `judges`, `drift` and `alerts`. Raises ConfigError naming the key and what is allowed."""
+    """Validate `judges`, `drift`, `alerts` and `gpu_hours`. Raises ConfigError naming the key and what is allowed."""
     home = Path(config.source).parent
     return WorkerConfig(
         judges=_read_judges(config, home),
         drift=_validated(DriftSection, config.drift, f"{config.source}: drift"),
         alerts=_validated(AlertsSection, config.alerts, f"{config.source}: alerts"),
+        backends=_read_backends(config),
     )
 
 
@@ -204,6 +215,12 @@ def _read_judges(config: Config, home: Path) -> list[Judge]:
         )
         for section in sections
     ]
+
+
+def _read_backends(config: Config) -> list[Backend]:
+    """One that stands twice, for two models, is scraped once."""
+    pools = [pool for pool in read_pools(config, project="") if pool.metrics_url]
+    return list(dict.fromkeys(Backend(pool.metrics_url, pool.instance, pool.project) for pool in pools))
 
 
 def _unique(what: str, names: list[str]) -> set[str]:

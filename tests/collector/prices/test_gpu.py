@@ -148,11 +148,32 @@ def test_hours_are_utcs_wherever_the_moments_were_read() -> None:
         ({"model": "m", "usd_per_hour": 1, "gpus": "many"}, r"gpus: write a number above 0"),
         ({"model": "m", "usd_per_hour": 1, "gpu": 1}, r"gpu: not known; allowed are model, deployment"),
         ({"model": "m", "usd_per_hour": 10**6}, r"usd_per_hour: 1000000 an hour; write at most"),
+        ({**ITEM, "metrics_url": 8000}, r"gpu_hours\[0\].metrics_url: write text, on one line"),
+        ({**ITEM, "metrics_url": "gpu:8000/metrics"}, r"gpu_hours\[0\].metrics_url: write http://host:port/metrics"),
+        ({**ITEM, "metrics_url": "file:///etc/passwd"}, "metrics_url: write http://host:port/metrics"),
+        ({**ITEM, "metrics_url": "http://root:secret@gpu/metrics"}, "metrics_url: .* no user name in it"),
+        ({**ITEM, "metrics_url": "http://gpu:65536/metrics"}, "metrics_url: write http://host:port/metrics"),
+        ({**ITEM, "metrics_url": "http://gpu:8000/met rics"}, "metrics_url: write http://host:port/metrics"),
+        ({**ITEM, "metrics_url": f"http://{'a' * 64}/metrics"}, "metrics_url: write http://host:port/metrics"),
     ],
 )
 def test_what_is_wrong_is_named(item: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read_pools(Config(gpu_hours=[item]), "default")
+
+
+@pytest.mark.parametrize(
+    ("url", "instance"),
+    [
+        ("http://127.0.0.1:8000/metrics", "127.0.0.1:8000"),
+        ("http://[::1]:8000/metrics", "[::1]:8000"),
+        ("http://vllm_0.internal/metrics", "vllm_0.internal:80"),
+        ("https://gpu-0.example.com/metrics?all=1", "gpu-0.example.com:443"),
+    ],
+)
+def test_what_is_scraped_is_measured_by_its_address(url: str, instance: str) -> None:
+    assert make_pool("p", metrics_url=url).instance == instance
+    assert make_pool("p", metrics_url=url, instance="gpu-0").instance == "gpu-0"
 
 
 def test_a_model_may_stand_once_a_deployment() -> None:

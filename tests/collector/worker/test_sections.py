@@ -5,7 +5,7 @@ import pytest
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
-from spanwell_collector.worker.sections import read_sections
+from spanwell_collector.worker.sections import Backend, read_sections
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 RECEIVER = {"name": "oncall", "url": "https://example.com/hook", "secret": SECRET}
@@ -44,6 +44,16 @@ def test_one_filter_value_needs_no_list(tmp_path: Path) -> None:
     assert rules[0].filters == {"model": ["llama"]}
 
 
+def test_a_backend_of_two_models_is_scraped_once(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:8000/metrics"
+    pools = [{"model": name, "usd_per_hour": 1, "metrics_url": url} for name in ("large", "small")]
+    elsewhere = [{"model": "m", "usd_per_hour": 1}, {**pools[0], "project": "shop", "instance": "gpu-0"}]
+
+    backends = read_sections(config(tmp_path, gpu_hours=[*pools, *elsewhere])).backends
+
+    assert backends == [Backend(url, "127.0.0.1:8000", ""), Backend(url, "gpu-0", "shop")]
+
+
 @pytest.mark.parametrize(
     ("sections", "complaint"),
     [
@@ -52,6 +62,10 @@ def test_one_filter_value_needs_no_list(tmp_path: Path) -> None:
         ({"drift": {"alhpa": 0.1}}, "drift.alhpa: Extra inputs are not permitted"),
         ({"judges": [{"name": "a", "rubric": "r"}]}, r"judges\[0\].model: Field required"),
         ({"judges": [{"name": "a", "rubric": "nil", "model": "m"}]}, "nil: No such file"),
+        (
+            {"gpu_hours": [{"model": "m", "usd_per_hour": 1, "metrics_url": "gpu"}]},
+            r"gpu_hours\[0\].metrics_url: write",
+        ),
         ({"alerts": alerts(rule={"metric": "p42"})}, r"alerts.rules\[0\].metric: Input should be 'requests'"),
         ({"alerts": alerts(rule={"op": "=="})}, r"rules\[0\].op: Input should be '>', '>=', '<' or '<='"),
         ({"alerts": alerts(rule={"recover": 3000})}, "recover must be at or below threshold 2000"),
