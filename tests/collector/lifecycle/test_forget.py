@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spanwell_collector.lifecycle.forget import forget_user
+from spanwell.errors import QueryError
+from spanwell_collector.lifecycle.forget import STILL_COMING, forget_user
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
 from tests.collector.batches import SpanIn, call, make_batch
@@ -43,6 +44,13 @@ INSERT_OTHERS = (
     "INSERT INTO spanwell.metrics (project, ts, labels) VALUES ('shop', now64(6), map('user.id', {user:String}))",
     "INSERT INTO spanwell.alert_events (project, ts, labels) VALUES ('shop', now64(6), map('user', {user:String}))",
 )
+SAME_TRACE = """
+INSERT INTO spanwell.spans (project, ts, trace_id, span_id, duplicate_of) VALUES
+('till', now64(6), 'a1', '1', ''), ('till', now64(6), 'z', '1', 'a1:1')
+"""
+LATE_SPAN = """
+INSERT INTO spanwell.spans (project, ts, trace_id, span_id, user_id) VALUES ('shop', now64(6), 'l', '1', {user:String})
+"""
 SPANS_LEFT = "SELECT project, trace_id, span_id FROM spanwell.spans ORDER BY ALL"
 
 
@@ -115,6 +123,40 @@ def test_a_dry_run_counts_and_deletes_nothing(store: Store) -> None:
 
 def test_an_unknown_user_is_no_reason_to_delete(store: Store) -> None:
     assert set(forget_user(store, "nobody' OR 1 = 1 --").rows.values()) == {0}
+
+
+def test_no_user_at_all_is_refused(store: Store) -> None:
+    with pytest.raises(QueryError, match="user_id is empty"):
+        forget_user(store, "")
+
+    assert store.query(SPANS_LEFT).num_rows == 6
+
+
+def test_another_projects_trace_of_the_same_id_stays(store: Store) -> None:
+    store.command(SAME_TRACE)
+    store.command("INSERT INTO spanwell.texts (project, ts, trace_id, input) VALUES ('till', now64(6), 'a1', 'theirs')")
+
+    forget_user(store, ALICE)
+
+    assert store.query("SELECT 1 AS span FROM spanwell.spans WHERE project = 'till'").num_rows == 2
+    assert store.query("SELECT 1 AS text FROM spanwell.texts WHERE project = 'till'").num_rows == 1
+
+
+@pytest.mark.parametrize("calls", [1, 1000])
+def test_a_call_that_comes_meanwhile_is_forgotten_or_named(
+    store: Store, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, alter = iter(range(calls)), store.alter
+
+    def alter_late(table: str, change: str, *, wait: bool = False) -> None:
+        alter(table, change, wait=wait)
+        if table == "spans" and change.startswith("DELETE") and next(left, None) is not None:
+            store.command(LATE_SPAN, {"user": ALICE})
+
+    monkeypatch.setattr(store, "alter", alter_late)
+    forgotten = forget_user(store, ALICE)
+
+    assert (store.query(SPANS_LEFT).num_rows > 2, STILL_COMING in forgotten.left) == (calls > 1, calls > 1)
 
 
 def test_what_waits_in_a_spool_is_named(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
