@@ -14,15 +14,17 @@ from spanwell_collector.store.client import Store
 logger = logging.getLogger("spanwell.collector")
 
 STITCH_SECONDS: Final = 2.0
+BEHIND_SECONDS: Final = 0.5  # between two steps while there is more to stitch: inserts need the processor too
 LOOK_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 600.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 def start_upkeep(store: Store) -> Callable[[], None]:
-    """Begin, and return what ends it: at once, or when the statement under way is done."""
+    """Begin, and return what ends it: at once, or when the step under way is done."""
     own, stopping = store.beside(), threading.Event()
-    thread = threading.Thread(target=repeat, args=(lambda: keep_up(own), stopping), name="upkeep")
+    asked = {"pause_s": STITCH_SECONDS}
+    thread = threading.Thread(target=repeat, args=(lambda: keep_up(own), stopping), kwargs=asked, name="upkeep")
     thread.start()
 
     def stop() -> None:
@@ -33,21 +35,26 @@ def start_upkeep(store: Store) -> Callable[[], None]:
     return stop
 
 
-def repeat(begin: Callable[[], Iterator[None]], stopping: threading.Event, *, pause_s: float = STITCH_SECONDS) -> None:
-    """Take step after step of `begin()`, with pauses. After a StoreError begin anew, later each time it comes again."""
+def repeat(begin: Callable[[], Iterator[float]], stopping: threading.Event, *, pause_s: float) -> None:
+    """Take step after step of `begin()`: the first after a pause, each other one after what the one before it asks for.
+
+    After a StoreError begin anew, later each time it comes again.
+    """
     steps, wait_s = begin(), pause_s
     while not stopping.wait(wait_s):
         try:
-            next(steps)
-            wait_s = pause_s
+            wait_s = next(steps)
         except StoreError as error:
             wait_s = min(wait_s * 2, LONGEST_PAUSE_SECONDS)
-            logger.warning("stitching and summing go on in %.0f seconds: %s", wait_s, error)
+            logger.warning("%s goes on in %.0f seconds: %s", threading.current_thread().name, wait_s, error)
             steps = begin()
 
 
-def keep_up(store: Store, *, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Stitch at every step. Look once a minute for what to sum, and sum a day of it a step: history goes slowly."""
+def keep_up(store: Store, *, clock: Callable[[], float] = time.monotonic) -> Iterator[float]:
+    """Stitch at every step. Look once a minute for what to sum, and sum a day of it a step: history goes slowly.
+
+    Each step says how many seconds the next one can wait.
+    """
     stitcher, builder = Stitcher(store), Builder(store)
     look_at = sweep_at = clock()
     while True:
@@ -59,4 +66,4 @@ def keep_up(store: Store, *, clock: Callable[[], float] = time.monotonic) -> Ite
         if clock() >= sweep_at:
             builder.sweep()
             sweep_at = clock() + SWEEP_SECONDS
-        yield
+        yield BEHIND_SECONDS if stitcher.is_behind else STITCH_SECONDS

@@ -19,7 +19,7 @@ from tests.collector.conftest import poll
 def test_calls_are_stitched_and_hours_summed_behind_the_inserts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep.repeat, "__kwdefaults__", {"pause_s": 0.05})
+    monkeypatch.setattr(upkeep, "STITCH_SECONDS", 0.05)
     store = Store(path=tmp_path)
     migrate(store, load_migrations())
     early = datetime.now(UTC) - timedelta(hours=4)
@@ -43,16 +43,32 @@ def test_calls_are_stitched_and_hours_summed_behind_the_inserts(
 def test_a_store_that_is_away_is_asked_again_later_each_time() -> None:
     stopping, tries = threading.Event(), []
 
-    def begin() -> Iterator[None]:
+    def begin() -> Iterator[float]:
         while True:
             tries.append(time.monotonic())
             if len(tries) < 4:
                 raise StoreError("away")
             stopping.set()
-            yield
+            yield 0
 
     upkeep.repeat(begin, stopping, pause_s=0.01)
 
     pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert len(tries) == 4
     assert [pause >= least for pause, least in zip(pauses, (0.02, 0.04, 0.08), strict=True)] == [True] * 3
+
+
+def test_the_next_step_comes_when_the_last_one_asked_for_it() -> None:
+    stopping, begun = threading.Event(), []
+
+    def begin() -> Iterator[float]:
+        for pause_s in (0.01, 0.2, 0):
+            begun.append(time.monotonic())
+            yield pause_s
+        stopping.set()
+        yield 0
+
+    upkeep.repeat(begin, stopping, pause_s=0)
+
+    first, second, third = begun
+    assert second - first < 0.15 <= third - second

@@ -56,10 +56,10 @@ def spread_window(store: Store, pools: Sequence[Pool], start: datetime, end: dat
     return len(hours) * len(pools)
 
 
-def _spread(store: Store, pools: Sequence[Pool]) -> Iterator[None]:
+def _spread(store: Store, pools: Sequence[Pool]) -> Iterator[float]:
     while True:
         spread_due(store, pools, datetime.now(UTC))
-        yield
+        yield LOOK_SECONDS
 
 
 def _list_due(store: Store, pool: Pool, now: datetime) -> list[datetime]:

@@ -1,6 +1,6 @@
 """Stitching in a store: what is read, what is written over, and what later spans change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from spanwell.errors import QueryError
+from spanwell_collector.calls import loading, stitcher
+from spanwell_collector.calls.facts import TraceKey
+from spanwell_collector.calls.loading import Loaded, Times
 from spanwell_collector.calls.stitcher import WAIT_SECONDS, Stitcher
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
@@ -55,6 +59,8 @@ class House:
 
     def stitch(self) -> dict[str, dict[str, Any]]:
         self.stitcher.run_pass()
+        while self.stitcher.is_behind:
+            self.stitcher.run_pass()
         return self.spans()
 
     def spans(self) -> dict[str, dict[str, Any]]:
@@ -211,3 +217,62 @@ def test_another_projects_span_with_the_same_ids_is_left_alone(house: House, sto
 
 def test_the_engines_clock_is_read_in_milliseconds(store: Store) -> None:
     assert store.read_clock_ms() == pytest.approx(datetime.now(UTC).timestamp() * 1000, abs=2000)
+
+
+def nest(house: House, trace: str, length: int = 2) -> None:
+    """A trace of calls, each within the one before: the last one counts."""
+    names = [f"s{number}" for number in range(length)]
+    for name, parent in zip(names, ("", *names), strict=False):
+        house.put({"trace_id": trace, "span_id": name, "parent_span_id": parent, "input_tokens": 5})
+
+
+def count_duplicates(house: House) -> int:
+    sql = "SELECT countIf(duplicate_of != '') AS spans FROM spanwell.spans WHERE project = {project:String}"
+    return int(house.store.query(sql, {"project": house.project}).column("spans").to_pylist()[0])
+
+
+def test_more_traces_than_a_page_holds_are_all_stitched(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (loading, stitcher):
+        monkeypatch.setattr(module, "MOST_TOUCHED", 2)
+    for trace in "abcde":
+        nest(house, trace)
+
+    house.stitch()
+
+    assert count_duplicates(house) == 5
+
+
+def test_traces_that_there_is_no_room_for_are_stitched_next(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "MOST_LOADED", 5)
+    monkeypatch.setattr(loading, "MOST_SPANS", 4)
+    for trace, length in (("a", 3), ("b", 3), ("c", 4), ("too long", 5)):
+        nest(house, trace, length)
+
+    house.stitch()
+
+    assert count_duplicates(house) == 2 + 2 + 3
+
+
+def test_a_trace_that_the_engine_refuses_to_tell_of_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(store: Store, traces: Mapping[TraceKey, Times]) -> Loaded:
+        if any(trace_id.startswith("b") for _, trace_id in traces):
+            raise QueryError("too much")
+        return loading.load_spans(store, traces)
+
+    monkeypatch.setattr(stitcher, "load_spans", load)
+    for trace in "abc":
+        nest(house, trace)
+
+    house.stitch()
+
+    assert count_duplicates(house) == 2
+
+
+def test_a_name_as_long_as_a_novel_is_not_passed_on_whole(house: House) -> None:
+    house.put(
+        {"span_id": "root", "operation": "", "user_id": "x" * 60_000}, {"span_id": "call", "parent_span_id": "root"}
+    )
+
+    assert house.stitch()["call"]["user_id"] == "x" * loading.LONGEST_WORD
