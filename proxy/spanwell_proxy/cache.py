@@ -12,6 +12,7 @@ import orjson
 from spanwell.config import Config
 from spanwell.conventions import HEADER_CACHE
 from spanwell.errors import ConfigError
+from spanwell.pricing import write_usd
 from spanwell_proxy.body import FORBIDDEN
 from spanwell_proxy.call import Call
 
@@ -102,7 +103,7 @@ def write_entry(call: Call) -> bytes | None:
         return None
     if not all(choice.get("finish_reason") in WHOLE for choice in completion["choices"]):
         return None
-    cost = None if call.cost_usd is None else format(call.cost_usd, "f")
+    cost = None if call.cost_usd is None else write_usd(call.cost_usd)
     head = orjson.dumps({"deployment": call.deployment.id, "cost_usd": cost})
     stored = head + b"\n" + (call.answer or orjson.dumps(completion))
     return stored if len(stored) <= LONGEST_ANSWER_BYTES else None

@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from spanwell import conventions as c
 from spanwell.masking import mask_secrets
 from spanwell.messages import to_message, to_messages
+from spanwell.pricing import write_usd
 from spanwell_proxy.call import Call
 
 logger = logging.getLogger(__name__)
@@ -122,9 +123,9 @@ def _facts(call: Call) -> dict[str, Value]:
         facts[c.PRICE_VERSION] = call.price.version if call.price else ""
         facts[c.USAGE_ESTIMATED] = call.usage_estimated or None
     if call.cost_usd is not None:
-        facts[c.COST_USD] = format(call.cost_usd, "f")
+        facts[c.COST_USD] = write_usd(call.cost_usd)
     if call.saved_usd is not None:
-        facts[c.SAVED_USD] = format(call.saved_usd, "f")
+        facts[c.SAVED_USD] = write_usd(call.saved_usd)
     if reader:
         facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = reader.id, reader.model
     elif call.completion:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from spanwell.pricing import write_usd
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import ApiError, error_body
 from spanwell_proxy.stream import DONE
@@ -17,7 +18,7 @@ async def reply(call: Call, status: int, body: bytes, content_type: bytes = JSON
     """One whole answer."""
     headers = [*_headers(call, content_type), (b"content-length", b"%d" % len(body)), *extra]
     if call.cost_usd is not None:
-        headers.append((b"x-spanwell-cost-usd", format(call.cost_usd, "f").encode()))
+        headers.append((b"x-spanwell-cost-usd", write_usd(call.cost_usd).encode()))
     call.status, call.replied, call.answered = status, True, True
     await call.send({"type": "http.response.start", "status": status, "headers": headers})
     await call.send({"type": "http.response.body", "body": body})

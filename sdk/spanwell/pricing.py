@@ -109,6 +109,11 @@ def costs_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetim
     }
 
 
+def write_usd(usd: Decimal) -> str:
+    """As decimal text, without an exponent and without noughts at the end."""
+    return format(usd.normalize(), "f")
+
+
 def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> Decimal:
     """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning."""
     return sum(costs_usd(usage, price, service_tier=service_tier, at=at).values(), Decimal(0))

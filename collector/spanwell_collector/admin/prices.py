@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from spanwell.cli.console import write
 from spanwell.cli.keys import table
+from spanwell.pricing import write_usd
 from spanwell.rates import KINDS
 from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask
@@ -90,4 +91,4 @@ def _rates(card: dict[str, Any], kinds: tuple[str, ...]) -> dict[str, str]:
 
 def _per_million(kind: str, rate: str) -> str:
     usd = Decimal(rate) * (1 if kind == "request" else MILLION)
-    return format(usd.normalize(), "f")
+    return write_usd(usd)

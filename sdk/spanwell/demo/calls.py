@@ -16,7 +16,7 @@ from spanwell.demo.profiles import ModelProfile, price_of
 from spanwell.demo.sessions import Message, Session
 from spanwell.demo.tools import rerank, retrieve
 from spanwell.messages import to_message
-from spanwell.pricing import Usage, cost_usd
+from spanwell.pricing import Usage, cost_usd, write_usd
 
 AGENT = "docs-agent"
 SEARCH = "search_docs"
@@ -176,8 +176,8 @@ def _money(call: PastCall) -> dict[str, Value]:
     price = price_of(call.model)
     full = cost_usd(call.usage, price)
     paid, saved = (Decimal(0), full) if call.cache == "hit" else (full, Decimal(0))
-    facts: dict[str, Value] = {c.COST_USD: format(paid, "f"), c.PRICE_VERSION: price.version}
-    return facts | ({c.SAVED_USD: format(saved, "f")} if saved else {})
+    facts: dict[str, Value] = {c.COST_USD: write_usd(paid), c.PRICE_VERSION: price.version}
+    return facts | ({c.SAVED_USD: write_usd(saved)} if saved else {})
 
 
 def _texts(call: PastCall) -> dict[str, Value]:
