@@ -12,14 +12,14 @@ from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask
 from spanwell_collector.admin.windows import make_window
 from spanwell_collector.prices.exports import read_export
-from spanwell_collector.prices.reconcile import Account, Difference, Place, read_stored, reconcile
+from spanwell_collector.prices.reconcile import CAUSES, Account, Difference, Place, read_stored, reconcile
 
 ABOUT: Final = """\
 Compare a provider's usage export with what is stored, by day, model and key, and explain the difference by kind of
-token: calls that one side misses, other tokens for the same calls, or another rate for the same tokens. A file may be
-OpenAI's usage or costs, Anthropic's usage or cost report, as JSON or CSV, or a CSV with day, model, kind, tokens, usd
-and perhaps key and calls; several are taken together. Exits with 1 above --tolerance."""
-CAUSES: Final = ("missing calls", "tokens", "rate")
+token: calls that one side misses, other tokens for the same calls, another rate for the same tokens, or charges for no
+tokens. A file may be OpenAI's usage or costs, Anthropic's usage or cost report, as JSON or CSV, or a CSV with day,
+model, kind, tokens, usd and perhaps key, calls and provider; several are taken together. Exits with 1 above
+--tolerance."""
 COLUMNS: Final = (
     "day",
     "model",
@@ -68,16 +68,20 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     for line in _describe(account):
         write(line)
     difference = account.theirs_usd - account.ours_usd
-    allowed = options.tolerance * (account.theirs_usd or account.ours_usd)
+    allowed = options.tolerance * abs(account.theirs_usd or account.ours_usd)
     untold = not account.theirs_usd and bool(account.differences)  # all is free, and yet they differ
     return 1 if abs(difference) > allowed or untold else 0
 
 
 def _ask_days(settings: Settings, project: str, days: list[date]) -> list[Any]:
-    """From the first day to the last; those that the bill does not speak of fall out later."""
-    params = {"project": project, **make_window(days[0], days[-1])}
-    rows: list[Any] = ask(settings, "GET", "/prices/billed", params=params, timeout_s=None)["rows"]
-    return rows
+    """A day at a time, so that no question takes too long."""
+    return [
+        row
+        for day in days
+        for row in ask(
+            settings, "GET", "/prices/billed", params={"project": project, **make_window(day, day)}, timeout_s=None
+        )["rows"]
+    ]
 
 
 def _describe(account: Account) -> list[str]:

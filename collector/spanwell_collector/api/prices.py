@@ -90,7 +90,7 @@ def _add_questions(routes: APIRouter, project: str, store: Store) -> None:
 
     @routes.get("/billed")
     def get_billed(asked: Annotated[Window, Query()]) -> Response:
-        """Calls, tokens and US dollars by kind, as a provider bills them: by day, model and key."""
+        """Calls, tokens and US dollars by kind, as a provider bills them: by day, provider, model and key."""
         rows = list_billed(store, asked.select(project, datetime.now(UTC)))
         return answer_json({"rows": [{**_show(row), "costs": _show(row["costs"])} for row in rows]})
 

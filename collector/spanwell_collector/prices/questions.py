@@ -43,6 +43,7 @@ LIMIT 500
 BILLED: Final = """
 SELECT
     toString(toDate(ts)) AS day,
+    provider,
     model,
     key_id,
     count() AS calls,
@@ -61,7 +62,7 @@ SELECT
 FROM
 (
     SELECT
-        ts, model, key_id, input_tokens, output_tokens, cached_tokens, cache_write_tokens, cost_usd,
+        ts, provider, model, key_id, input_tokens, output_tokens, cached_tokens, cache_write_tokens, cost_usd,
         toInt64(usage['cache_write_1h']) AS hour,
         toInt64(usage['audio_input']) AS heard, toInt64(usage['audio_output']) AS spoken,
         toInt64(usage['image_input']) AS seen, toInt64(usage['image_output']) AS drawn,
@@ -73,8 +74,8 @@ FROM
       AND operation IN ('chat', 'text_completion', 'embeddings') AND duplicate_of = '' AND cache != 'hit'
       AND input_tokens + output_tokens > 0
 )
-GROUP BY day, model, key_id
-ORDER BY day, model, key_id
+GROUP BY day, provider, model, key_id
+ORDER BY day, provider, model, key_id
 """
 NAMES: Final = "SELECT DISTINCT provider, model FROM spanwell.price_list ORDER BY provider, model"
 
@@ -101,7 +102,7 @@ def list_unpriced(store: Store, chosen: Selection) -> list[dict[str, Any]]:
 
 
 def list_billed(store: Store, chosen: Selection) -> list[dict[str, Any]]:
-    """Calls, tokens and US dollars by kind, for each day, model and key; the project may be `*`."""
+    """Calls, tokens and US dollars by kind, for each day, provider, model and key; the project may be `*`."""
     asked = {**chosen.parameters(), "project": chosen.project}
     rows: list[dict[str, Any]] = store.query(BILLED.replace("<priced>", PRICED), asked).to_pylist()
     return [{**row, "tokens": dict(row["tokens"]), "costs": _merge(dict(row["costs"]), row["usd"])} for row in rows]

@@ -95,10 +95,86 @@ OURS = [
     ],
 )
 def test_each_shape_is_read(name: str, expected: list[Line]) -> None:
-    assert read_export(EXPORTS / name) == expected
+    lines = read_export(EXPORTS / name)
+
+    assert [line._replace(provider="") for line in lines] == expected
+    assert {line.provider for line in lines} == {name.partition("_")[0] if "_" in name else ""}
 
 
-@pytest.mark.parametrize("text", ["", "hello", "{}", '{"data": 1}', "day,model\n1,2\n", "[[]]", "{", '{"data": []}'])
+HEAD = "usd,kind,tokens,day,model"
+
+
+def test_a_file_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfusd,"kind",tokens,day,model,calls\r\n'
+        b'0.5,input,100,2026-11-04,"vendor, inc/m",\r\n'
+        b'-0.25,other,,20261104,"vendor, inc/m",\r\n'
+        b'0.5,input,100,2026-11-04,"vendor, inc/m",3\r\n'
+    )
+
+    assert read_export(path) == [
+        Line(DAY, "vendor, inc/m", "", "input", 200, Decimal(1), 3),
+        Line(DAY, "vendor, inc/m", "", "other", None, Decimal("-0.25")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "written", ["1793793600", "2026-11-04", "20261104", "2026-11-04T12:00:00Z", "2026-11-03T20:00:00-08:00"]
+)
+def test_a_day_is_utcs_however_it_is_written(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"{HEAD}\n1,input,1,{written},m\n")
+
+    assert [line.day for line in read_export(path)] == [DAY]
+
+
+def test_a_day_without_usage_is_one_on_which_nothing_is_billed(tmp_path: Path) -> None:
+    used = json.loads((EXPORTS / "openai_usage.json").read_text())
+    used["data"].append({**used["data"][0], "start_time": used["data"][0]["start_time"] + 86_400, "results": []})
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(used))
+    tomorrow = DAY + timedelta(days=1)
+    ours = [Line(tomorrow, "gpt-4o-mini", "", "input", 10, Decimal(1))]
+
+    differences = reconcile(ours, read_export(path)).differences
+
+    assert [(one.place.day, one.ours.tokens, one.theirs.tokens) for one in differences if one.place.day > DAY] == [
+        (tomorrow, 10, 0)
+    ]
+
+
+def test_a_bill_that_names_no_model_says_how_to_have_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    result = {"object": "organization.costs.result", "amount": {"value": 7}, "line_item": None}
+    path.write_text(json.dumps({"data": [{"start_time": 1793793600, "results": [result]}]}))
+
+    with pytest.raises(ConfigError, match="names no model: have it grouped"):
+        read_export(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "{}",
+        '{"data": 1}',
+        "day,model\n1,2\n",
+        "[[]]",
+        "{",
+        '{"data": []}',
+        "[" * 100_000,
+        f"{HEAD}\n1,input\n",
+        f"{HEAD}\nNaN,input,1,2026-11-04,m\n",
+        f"{HEAD}\n1,prompt,1,2026-11-04,m\n",
+        f"{HEAD}\n1,input,1,{10**30},m\n",
+        f"{HEAD}\n1,input,1,11/04/2026,m\n",
+        f"{HEAD}\n1,input,1,2026-11-04,{'m' * 200_000}\n",
+        '{"data": [{"start_time": 1, "results": [{"amount": "Infinity", "currency": "USD", "model": "m"}]}]}',
+    ],
+    ids=lambda text: text[:40],
+)
 def test_what_is_no_export_is_an_error_that_says_what_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
@@ -171,6 +247,32 @@ def test_a_dated_name_is_the_same_model_and_other_days_and_models_are_no_busines
     theirs = [line._replace(model="m-2026-01-31") for line in OURS]
 
     assert reconcile([*OURS, *others], theirs).differences == []
+
+
+def test_another_providers_calls_of_the_same_model_are_no_business_of_the_bill() -> None:
+    ours = [Line(DAY, "m", "", "input", 100, Decimal(1), provider=name) for name in ("openai", "azure.ai.openai", "")]
+
+    account = reconcile(ours, [Line(DAY, "m", "", "input", 200, Decimal(2), provider="openai")])
+
+    assert (account.differences, account.ours_usd) == ([], Decimal(2))
+    assert reconcile(ours, [Line(DAY, "m", "", "input", 300, Decimal(3))]).differences == []
+
+
+def test_calls_that_the_bill_does_not_have_are_missing() -> None:
+    theirs = [Line(DAY, "m", "a", "input", 100, Decimal(1)), Line(DAY, "m", "a", "request", calls=1)]
+    ours = [line._replace(key=key) for key in ("a", "b") for line in theirs]
+
+    account = reconcile(ours, theirs)
+
+    assert [(place.key, mine, bill) for place, mine, bill in account.calls] == [("b", 1, 0)]
+    assert account.share("missing calls") == -1
+
+
+def test_what_is_billed_for_no_tokens_is_told_apart_from_rates() -> None:
+    account = reconcile(OURS, [*OURS, Line(DAY, "m", "", "other", usd=Decimal("-0.5"))])
+
+    assert [(one.kind, one.cause) for one in account.differences] == [("other", "other charges")]
+    assert account.share("other charges") == Decimal("-0.5")
 
 
 def test_keys_count_where_both_sides_know_them() -> None:
