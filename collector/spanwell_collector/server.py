@@ -78,7 +78,7 @@ def serve(settings: Settings) -> None:
 
     Raises StoreError when the store cannot be opened, ConfigError when a port is taken.
     """
-    settings = replace(settings, data=settings.data.absolute())
+    settings = _anchor(settings)
     config = load_config(settings.config)
     rules = make_rules(read_retention(config.retention))
     threading.excepthook = _end_process
@@ -117,6 +117,12 @@ def serve(settings: Settings) -> None:
         address = join_address(settings.host, settings.grpc_port)
         grpc = partial(build_grpc_server, address, parts.journal, parts.room, gate)
         uvloop.run(_serve(sockets, apps, grpc))
+
+
+def _anchor(settings: Settings) -> Settings:
+    """With whole paths: this process is about to work in a directory of its own, which the next one clears."""
+    named = {name: getattr(settings, name) for name in ("data", "config", "backup_dir")}
+    return replace(settings, **{name: path.absolute() for name, path in named.items() if path is not None})
 
 
 def tune_interpreter() -> None:

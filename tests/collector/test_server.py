@@ -9,7 +9,7 @@ import pytest
 
 from spanwell.health import free_port
 from tests.collector.batches import SpanIn, call, make_batch
-from tests.collector.conftest import Client, connect
+from tests.collector.conftest import Client, connect, poll
 from tests.services import Service, start_collector
 
 
@@ -53,6 +53,20 @@ def test_a_port_that_is_taken_is_one_line(service: Service, tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}: Address already in use")
     assert done.stderr.count("\n") == 1
+
+
+def test_paths_are_those_of_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spanwell.yaml").write_text("retention: {spans_days: 50}\n", encoding="utf-8")
+    service = start_collector(Path("data"), {"SPANWELL_CONFIG": "spanwell.yaml", "SPANWELL_BACKUP_DIR": "kept"})
+    with connect(service) as client:
+        applied = client.http.post("/api/v1/retention").status_code
+        place = client.http.post("/api/v1/backups", json={"place": "one"}).json()["place"]
+        poll(lambda: client.ask("backups")["state"], lambda state: state == "done")
+
+    assert (applied, place) == (200, str(tmp_path / "kept" / "one"))
+    assert (tmp_path / "kept" / "one" / "manifest.json").is_file()
+    assert service.stop() == 0
 
 
 def test_a_stop_stores_what_was_accepted(tmp_path: Path) -> None:

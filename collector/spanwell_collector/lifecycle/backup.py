@@ -55,10 +55,14 @@ def find_backups(settings: Settings) -> Path:
 
 def place_backup(directory: Path, name: str) -> Path:
     """Where a backup called `name` goes: within `directory`, and nowhere else. Raises ConfigError."""
-    place = (directory / name).resolve()
+    try:
+        place = (directory / name).resolve()
+        exists = place.exists()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name!r} cannot be the name of a file: {error}") from error
     if place == directory.resolve() or not place.is_relative_to(directory.resolve()):
         raise ConfigError(f"{name} lies outside {directory}: name a place within it, or set SPANWELL_BACKUP_DIR")
-    if place.exists():
+    if exists:
         raise ConfigError(f"{place} exists: name a new place")
     return place
 
@@ -144,12 +148,20 @@ def _describe(store: Store, place: Path, rows: dict[str, int]) -> Manifest:
 
 def list_states(data: Path) -> list[Path]:
     """The SQLite files of the other processes: the gateway's keys, budgets and cache, the worker's alerts."""
-    return sorted(path for path in data.glob("*/*.db") if path.read_bytes()[:15] == b"SQLite format 3")
+    return sorted(path for path in data.glob("*/*.db") if _begins(path, b"SQLite format 3"))
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(mark)) == mark
 
 
 def _copy_states(data: Path, place: Path) -> None:
     for path in list_states(data):
         copy = place / path.relative_to(data)
         copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+        try:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+                source.backup(target)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} could not be copied: {error}") from error

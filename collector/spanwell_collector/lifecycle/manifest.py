@@ -41,15 +41,15 @@ def read_manifest(directory: Path) -> Manifest:
     """Raises StoreError when `directory` is no whole backup, or one of a later Spanwell."""
     try:
         given: dict[str, Any] = orjson.loads((directory / NAME).read_bytes())
+        if given.get("format") != FORMAT:
+            raise StoreError(f"{directory} has format {given.get('format')}; this Spanwell reads {FORMAT}")
+        given["created"] = datetime.fromisoformat(given["created"])
+        given["files"] = {path: (size, digest) for path, (size, digest) in given["files"].items()}
+        return Manifest(**given)
     except FileNotFoundError:
         raise StoreError(f"{directory} holds no {NAME}: it is no backup, or one that was cut short") from None
-    except ValueError as error:
-        raise StoreError(f"{directory / NAME} cannot be read: {error}") from error
-    if given.get("format") != FORMAT:
-        raise StoreError(f"{directory} has format {given.get('format')}; this Spanwell reads {FORMAT}")
-    given["created"] = datetime.fromisoformat(given["created"])
-    given["files"] = {path: (size, digest) for path, (size, digest) in given["files"].items()}
-    return Manifest(**given)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # no checksum stands over the list itself
+        raise StoreError(f"{directory / NAME} is damaged: {error!r}") from error
 
 
 def check_files(directory: Path, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ COUNT: Final = "SELECT count() AS rows FROM spanwell.{table}"
 
 def restore(source: Path, data: Path, *, report: Report) -> Manifest:
     """Fill the empty directory `data` from `source`. Raises StoreError or ConfigError, and leaves `data` empty then."""
-    if data.exists() and any(path.name != "collector" for path in data.iterdir()):
+    if _list_data(data):
         raise ConfigError(f"{data} is not empty: a backup is restored into a new data directory")
     source = source.resolve()
     manifest = read_manifest(source)
@@ -26,9 +26,15 @@ def restore(source: Path, data: Path, *, report: Report) -> Manifest:
     try:
         _fill(source, data, manifest, report)
     except BaseException:
-        shutil.rmtree(data / "store", ignore_errors=True)
+        for path in _list_data(data):
+            shutil.rmtree(path, ignore_errors=True)
         raise
     return manifest
+
+
+def _list_data(data: Path) -> list[Path]:
+    """What stands in `data` but the collector's own directory, which holds the lock."""
+    return [path for path in data.glob("*") if path.name != "collector"]
 
 
 def _fill(source: Path, data: Path, manifest: Manifest, report: Report) -> None:

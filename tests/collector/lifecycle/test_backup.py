@@ -14,8 +14,9 @@ import httpx
 import orjson
 import pytest
 
-from spanwell.errors import ConfigError
+from spanwell.errors import ConfigError, StoreError
 from spanwell_collector.lifecycle.backup import back_up, place_backup
+from spanwell_collector.lifecycle.manifest import read_manifest
 from spanwell_collector.lifecycle.restore import restore
 from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations, migrate
@@ -175,6 +176,31 @@ def test_a_directory_that_holds_data_is_not_restored_into(backed: Backed) -> Non
 def test_a_backup_goes_nowhere_else(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lies outside"):
         place_backup(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["one\0two", "long" * 100])
+def test_a_name_that_no_file_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name of a file"):
+        place_backup(tmp_path, name)
+
+
+def test_a_small_database_that_is_damaged_is_named(tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "state.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
+    with closing(Store(path=tmp_path / "store", backups=backups)) as store:
+        migrate(store, load_migrations())
+
+        with pytest.raises(StoreError, match=r"proxy/state\.db could not be copied"):
+            back_up(store, tmp_path, backups / "one", compress=False, report=_ignore)
+
+
+@pytest.mark.parametrize("text", ['{"format": 1}', "[]", '{"format": 1, "created": "', "\xff"])
+def test_a_manifest_that_is_damaged_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
+
+    with pytest.raises(StoreError, match=r"manifest\.json is damaged"):
+        read_manifest(tmp_path)
 
 
 def test_a_backup_replaces_none(tmp_path: Path) -> None:
