@@ -34,7 +34,7 @@ COLUMNS: Final = (
     "version",
 )
 SAMPLES: Final = """
-SELECT ifNull(avgOrNull(least(value / {capacity:Float64}, 1)), 0) AS share, count() AS samples
+SELECT ifNull(avgOrNull(greatest(0, least(value / {capacity:Float64}, 1))), 0) AS share, count() AS samples
 FROM spanwell.metrics FINAL
 WHERE project = {project:String} AND name = {running:String} AND labels['model_name'] = {model:String}
   AND ({instance:String} = '' OR instance = {instance:String})
