@@ -6,6 +6,7 @@ came and corrections were made, so nothing else has to be kept on the disk.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from spanwell_collector.rollups.definitions import ROLLUPS, Rollup
@@ -19,7 +20,8 @@ KEEP_SECONDS: Final = 600  # a version that was replaced: questions that began w
 MOST_PERIODS: Final = 5_000  # a statement: their names travel in it
 DAY_SECONDS: Final = 86_400
 
-# The hours of spans that came after a moment, and of corrections that were made after it.
+# The hours of spans that came after a moment, and of corrections that were made after it. A year of twenty projects has
+# more hours than the answer to a question may have rows.
 CHANGED: Final = """
 SELECT project, hour, max(changed_ms) AS changed_ms, max(has_come) AS has_come
 FROM
@@ -37,12 +39,14 @@ FROM
     GROUP BY project, hour
 )
 GROUP BY project, hour
+SETTINGS max_result_rows = 0
 """
 BUILT: Final = """
 SELECT name, project, toUnixTimestamp(period) AS start, max(version) AS newest,
     toUnixTimestamp64Milli(argMax(built_at, version)) AS built_ms
 FROM spanwell.rollups
 GROUP BY name, project, start
+SETTINGS max_result_rows = 0
 """
 OLDEST: Final = "SELECT project, toUnixTimestamp(toStartOfHour(min(ts))) AS hour FROM spanwell.spans GROUP BY project"
 SUM: Final = """
@@ -140,7 +144,7 @@ class Builder:
 
     def _read_built(self) -> dict[str, dict[Period, Built]]:
         built: dict[str, dict[Period, Built]] = {rollup.table: {} for rollup in ROLLUPS}
-        for row in self._store.query(BUILT).to_pylist():
+        for row in chain.from_iterable(rows.to_pylist() for rows in self._store.query(BUILT).to_batches()):
             built[row["name"]][row["project"], row["start"]] = Built(row["newest"], row["built_ms"])
             self._version = max(self._version, row["newest"])
         return built

@@ -242,6 +242,18 @@ def test_a_builder_that_starts_anew_builds_nothing_twice(store: Store, project: 
     assert store.query("SELECT count() AS rows FROM spanwell.rollups").to_pylist() == before
 
 
+def test_more_hours_are_remembered_than_an_answer_may_have_rows(store: Store, project: str, clock: Clock) -> None:
+    store.command(
+        "INSERT INTO spanwell.rollups SELECT 'usage_hourly', concat({p:String}, toString(number % 50)),"
+        " toStartOfHour(now()) - toIntervalHour(intDiv(number, 50)), 5, now64(3), 1 FROM numbers(210000)",
+        {"p": project},
+    )
+
+    Builder(store, clock_ms=clock).look()
+
+    store.command("DELETE FROM spanwell.rollups WHERE version = 5")
+
+
 def test_history_is_summed_newest_day_first(store: Store, project: str, clock: Clock) -> None:
     put(store, project, THIS_HOUR - timedelta(days=5))
     builder = Builder(store, clock_ms=clock)
