@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from spanwell_collector.rollups.definitions import ROLLUPS, Rollup
+from spanwell_collector.rollups.definitions import HOURLY, ROLLUPS, Rollup
 from spanwell_collector.store.client import Store
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,12 +43,23 @@ SETTINGS max_result_rows = 0
 """
 BUILT: Final = """
 SELECT name, project, toUnixTimestamp(period) AS start, max(version) AS newest,
-    toUnixTimestamp64Milli(argMax(built_at, version)) AS built_ms
+    toUnixTimestamp64Milli(argMax(built_at, version)) AS built_ms, argMax(rows, version) AS rows
 FROM spanwell.rollups
 GROUP BY name, project, start
 SETTINGS max_result_rows = 0
 """
 OLDEST: Final = "SELECT project, toUnixTimestamp(toStartOfHour(min(ts))) AS hour FROM spanwell.spans GROUP BY project"
+# Since when the store has had spans of an hour.
+HELD: Final = """
+SELECT project, toUnixTimestamp(toStartOfHour(toDateTime(ts, 'UTC'))) AS hour,
+    toUnixTimestamp64Milli(min(received)) AS first_ms
+FROM spanwell.spans
+WHERE project IN {projects:Array(String)}
+  AND ts >= toDateTime({first:UInt32}, 'UTC') AND ts < toDateTime({last:UInt32}, 'UTC')
+  AND concat(toString(hour), project) IN {hours:Array(String)}
+GROUP BY project, hour
+SETTINGS max_result_rows = 0
+"""
 SUM: Final = """
 INSERT INTO spanwell.{table} (project, version, {columns})
 SELECT project, {{version:UInt64}}, {aggregation} FROM spanwell.spans AS spans
@@ -89,10 +100,11 @@ Period = tuple[str, int]  # project, and its start in seconds since 1970
 
 
 class Built(NamedTuple):
-    """The version that counts, and the moment up to which it knows the spans, in milliseconds."""
+    """The version that counts, the moment up to which it knows the spans, in milliseconds, and how many sums it has."""
 
     version: int
     up_to_ms: int
+    rows: int
 
 
 class Builder:
@@ -114,7 +126,7 @@ class Builder:
             self._built = self._read_built()
         now_ms = self._clock_ms()
         rows = self._store.query(CHANGED, {"since_ms": self._since_ms}).to_pylist()
-        for row in self._without_gone(rows):
+        for row in self._without_gone(rows, now_ms):
             self._oldest[row["project"]] = min(row["hour"], self._oldest.get(row["project"], row["hour"]))
             for rollup in ROLLUPS:
                 period = (row["project"], row["hour"] // rollup.seconds * rollup.seconds)
@@ -145,16 +157,40 @@ class Builder:
     def _read_built(self) -> dict[str, dict[Period, Built]]:
         built: dict[str, dict[Period, Built]] = {rollup.table: {} for rollup in ROLLUPS}
         for row in chain.from_iterable(rows.to_pylist() for rows in self._store.query(BUILT).to_batches()):
-            built[row["name"]][row["project"], row["start"]] = Built(row["newest"], row["built_ms"])
+            built[row["name"]][row["project"], row["start"]] = Built(row["newest"], row["built_ms"], row["rows"])
             self._version = max(self._version, row["newest"])
         return built
 
-    def _without_gone(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Without hours whose spans have all passed their time: their sums are what is left of them."""
-        if all(row["has_come"] for row in rows):
-            return rows
-        oldest = {row["project"]: row["hour"] for row in self._store.query(OLDEST).to_pylist()}
-        return [row for row in rows if row["hour"] >= oldest.get(row["project"], row["hour"] + 1)]
+    def _without_gone(self, rows: list[dict[str, Any]], now_ms: int) -> list[dict[str, Any]]:
+        """Without hours whose spans have passed their time: their sums are what is left of them."""
+        if not all(row["has_come"] for row in rows):
+            oldest = {row["project"]: row["hour"] for row in self._store.query(OLDEST).to_pylist()}
+            rows = [row for row in rows if row["hour"] >= oldest.get(row["project"], row["hour"] + 1)]
+        gone = self._list_gone([row for row in rows if row["has_come"]], now_ms)
+        return [row for row in rows if (row["project"], row["hour"]) not in gone]
+
+    def _list_gone(self, rows: list[dict[str, Any]], now_ms: int) -> set[Period]:
+        """Hours of which there is nothing but what came long after they were summed."""
+        recent = now_ms // 1000 - DAY_SECONDS  # nothing passes its time within a day
+        hourly = self._built[HOURLY.table]
+        late = {
+            (row["project"], row["hour"]): built.up_to_ms
+            for row in rows
+            if row["hour"] < recent
+            and (built := hourly.get((row["project"], row["hour"])))
+            and built.rows
+            and built.up_to_ms < row["changed_ms"]
+        }
+        if not late:
+            return set()
+        asked = {
+            "projects": sorted({project for project, _ in late}),
+            "hours": [f"{hour}{project}" for project, hour in late],
+            "first": min(hour for _, hour in late),
+            "last": max(hour for _, hour in late) + HOURLY.seconds,
+        }
+        held = {(row["project"], row["hour"]): row["first_ms"] for row in self._store.query(HELD, asked).to_pylist()}
+        return {hour for hour, up_to_ms in late.items() if held.get(hour, up_to_ms) > up_to_ms}
 
     def _note(self, rollup: Rollup, period: Period, changed_ms: int) -> None:
         built, changed = self._built[rollup.table].get(period), self._changed[rollup.table]
@@ -181,13 +217,15 @@ class Builder:
         for first in range(0, len(periods), MOST_PERIODS):
             some = periods[first : first + MOST_PERIODS]
             self._version = max(self._version + 1, now_ms)
-            self._sum(rollup, some, now_ms)
+            rows = self._sum(rollup, some, now_ms)
             for period in some:
-                self._built[rollup.table][period] = Built(self._version, now_ms - OVERLAP_MS)
+                built = Built(self._version, now_ms - OVERLAP_MS, rows.get(period, 0))
+                self._built[rollup.table][period] = built
                 self._missing[rollup.table].discard(period)
                 self._changed[rollup.table].pop(period, None)
 
-    def _sum(self, rollup: Rollup, periods: Sequence[Period], now_ms: int) -> None:
+    def _sum(self, rollup: Rollup, periods: Sequence[Period], now_ms: int) -> dict[Period, int]:
+        """Write the sums of `periods`; how many rows each of them has, where it has any."""
         asked = {
             "version": self._version,
             "projects": sorted({project for project, _ in periods}),
@@ -218,3 +256,4 @@ class Builder:
             ],
             ("name", "project", "period", "version", "built_at", "rows"),
         )
+        return rows

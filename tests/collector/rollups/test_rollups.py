@@ -183,6 +183,23 @@ def test_an_hour_whose_spans_are_gone_keeps_its_sums(
     assert requests(store, project) == 1
 
 
+@pytest.mark.parametrize(("spans_before", "counted"), [(2, 2), (0, 1)])
+def test_a_span_that_comes_when_those_of_its_hour_are_gone_does_not_replace_their_sums(
+    store: Store, project: str, build: Callable[[], int], clock: Clock, spans_before: int, counted: int
+) -> None:
+    at = THIS_HOUR - timedelta(hours=30)
+    put(store, project, THIS_HOUR - timedelta(hours=40))
+    for _ in range(spans_before):
+        put(store, project, at)
+    build()
+    store.command("DELETE FROM spanwell.spans WHERE project = {p:String}", {"p": project})
+    put(store, project, at, received=NOW + timedelta(hours=1))
+    clock.ms += 2 * REBUILD_SECONDS * 1000
+    build()
+
+    assert requests(store, project, 35) == counted
+
+
 def test_a_question_that_was_planned_before_a_rebuild_sees_the_old_sums_whole(
     store: Store, project: str, build: Callable[[], int], clock: Clock
 ) -> None:
