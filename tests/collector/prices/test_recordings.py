@@ -40,7 +40,7 @@ KINDS = ("input", "cached", "cache_write", "output")
 PRICES = [
     {"model": model, **{f"{kind}_usd_per_million": float(rate) for kind, rate in zip(KINDS, rates, strict=True)}}
     for name, rates in RATES.items()
-    for model in (name, f"{name}-0001")  # a version that the recordings' backend answers with; one tells it alone
+    for model in (name, f"{name}-0001", f"{name}-2024-07-18")  # Langfuse tells the version that answered, and no other
 ]
 
 
