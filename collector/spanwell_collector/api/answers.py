@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from spanwell.errors import QueryError, StoreError
+from spanwell_collector.store.asking import TooMuchError
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
@@ -73,7 +74,8 @@ async def answer_http(_request: Request, error: Exception) -> Response:
 
 async def answer_store(_request: Request, error: Exception) -> Response:
     """A question the engine refuses is the client's; a store that is away is not."""
-    return answer_error(400 if isinstance(error, QueryError) else 503, str(error))
+    field = "start" if isinstance(error, TooMuchError) else None
+    return answer_error(400 if isinstance(error, QueryError) else 503, str(error), field=field)
 
 
 HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {

@@ -8,13 +8,14 @@ from fastapi.responses import Response
 
 from spanwell_collector.api.answers import answer_json, answer_rows
 from spanwell_collector.api.bodies import AlertEventIn, DriftCheckIn
+from spanwell_collector.api.leaving import leavable
 from spanwell_collector.api.params import ListQuestion
 from spanwell_collector.queries import findings
 from spanwell_collector.store.client import Store
 
 
 def build_finding_routes(store: Store, project: str) -> APIRouter:
-    routes = APIRouter(tags=["findings"])
+    routes = APIRouter(tags=["findings"], route_class=leavable(store))
 
     @routes.post("/drift", status_code=201)
     def post_drift(posted: DriftCheckIn) -> Response:

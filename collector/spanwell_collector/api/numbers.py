@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from spanwell_collector.api.answers import answer_error, answer_rows
 from spanwell_collector.api.filters import describe_filters
+from spanwell_collector.api.leaving import leavable
 from spanwell_collector.api.params import (
     MAX_BUCKETS,
     BreakdownQuestion,
@@ -29,7 +30,7 @@ from spanwell_collector.store.client import Store
 
 
 def build_number_routes(store: Store, project: str) -> APIRouter:
-    routes = APIRouter(tags=["numbers"])
+    routes = APIRouter(tags=["numbers"], route_class=leavable(store))
     _add_catalog(routes)
     _add_windows(routes, store, project)
     _add_groups(routes, store, project)

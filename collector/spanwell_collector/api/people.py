@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from spanwell_collector.api.answers import answer_rows
 from spanwell_collector.api.filters import describe_filters
+from spanwell_collector.api.leaving import leavable
 from spanwell_collector.api.params import PageQuestion, UsersQuestion
 from spanwell_collector.queries import sessions, traces, users
 from spanwell_collector.queries.selection import Filter
@@ -16,7 +17,7 @@ from spanwell_collector.store.client import Store
 
 
 def build_people_routes(store: Store, project: str) -> APIRouter:
-    routes = APIRouter(tags=["people"])
+    routes = APIRouter(tags=["people"], route_class=leavable(store))
 
     @routes.get("/sessions", openapi_extra=describe_filters())
     def list_sessions(request: Request, asked: Annotated[PageQuestion, Query()]) -> Response:

@@ -8,13 +8,14 @@ from fastapi.responses import Response
 
 from spanwell_collector.api.answers import answer_json, answer_rows
 from spanwell_collector.api.bodies import ScoreIn
+from spanwell_collector.api.leaving import leavable
 from spanwell_collector.api.params import ScoreSeriesQuestion, ScoresQuestion, ScoreSummaryQuestion
 from spanwell_collector.queries import scores
 from spanwell_collector.store.client import Store
 
 
 def build_score_routes(store: Store, project: str) -> APIRouter:
-    routes = APIRouter(prefix="/scores", tags=["scores"])
+    routes = APIRouter(prefix="/scores", tags=["scores"], route_class=leavable(store))
 
     @routes.post("", status_code=201)
     def post_scores(posted: ScoreIn | list[ScoreIn]) -> Response:

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from spanwell_collector.api.answers import answer_error, answer_json, answer_rows, to_rows
 from spanwell_collector.api.filters import describe_filters
+from spanwell_collector.api.leaving import leavable
 from spanwell_collector.api.params import SPAN_ID, TRACE_ID, TraceQuestion, TracesQuestion, Window
 from spanwell_collector.queries import scores, traces
 from spanwell_collector.store.client import Store
@@ -17,7 +18,7 @@ SpanId = Annotated[str, Path(pattern=SPAN_ID)]
 
 
 def build_trace_routes(store: Store, project: str) -> APIRouter:
-    routes = APIRouter(tags=["traces"])
+    routes = APIRouter(tags=["traces"], route_class=leavable(store))
 
     @routes.get("/traces", openapi_extra=describe_filters())
     def list_traces(request: Request, asked: Annotated[TracesQuestion, Query()]) -> Response:

@@ -2,9 +2,12 @@
 
 import base64
 import binascii
-from typing import NamedTuple
+import re
+from typing import Final, NamedTuple
 
 from spanwell.errors import QueryError
+
+WRITTEN: Final = re.compile(r"(\d{1,18})\.(.*)", re.DOTALL)
 
 
 class Cursor(NamedTuple):
@@ -22,7 +25,9 @@ class Cursor(NamedTuple):
         if not text:
             return None
         try:
-            ts_us, _, name = base64.urlsafe_b64decode(text).decode().partition(".")
-            return cls(int(ts_us), name)
-        except (binascii.Error, ValueError) as error:
-            raise QueryError("cursor: pass what `next` of the page before said") from error
+            found = WRITTEN.fullmatch(base64.urlsafe_b64decode(text).decode())
+        except (binascii.Error, ValueError):
+            found = None
+        if found is None:
+            raise QueryError("cursor: pass what `next` of the page before said")
+        return cls(int(found[1]), found[2])

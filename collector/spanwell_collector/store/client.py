@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError
 
 from spanwell.errors import QueryError, StoreError
+from spanwell_collector.store.asking import CODE, END, mark, told_what_to_do
 from spanwell_collector.store.cluster import CLUSTER_SETTINGS, local, pick_node, render
 from spanwell_collector.store.statements import quote_text
 from spanwell_collector.store.turnstile import Turnstile
@@ -33,6 +34,7 @@ OWN_FIELD: Final = b"\xc2\x3e"  # the tag of default_project in otlp.proto
 READ_SETTINGS: Final = {
     "max_execution_time": 20,
     "max_memory_usage": 2_000_000_000,
+    "max_rows_to_read": 1_000_000_000,
     "max_result_rows": 200_000,
     "max_bytes_before_external_group_by": 500_000_000,  # a long window has more traces than memory has room for
     "output_format_arrow_string_as_string": 1,
@@ -49,8 +51,8 @@ WRITE_SETTINGS: Final = {
     # Half of what an insert would cost. Merges build them, and until then the newest texts are read through.
     "exclude_materialize_skip_indexes_on_insert": "by_words,by_grams",
 }
-CODE: Final = re.compile(r"Code: (\d+)")
 MEMORY_LIMIT_EXCEEDED: Final = 241
+TOO_MANY_PARTS: Final = 252
 TRANSIENT_CODES: Final = frozenset(
     {
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
@@ -65,7 +67,6 @@ TRANSIENT_CODES: Final = frozenset(
         236,  # ABORTED
         242,  # TABLE_IS_READ_ONLY
         243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
         319,  # UNKNOWN_STATUS_OF_INSERT
         394,  # QUERY_WAS_CANCELLED
         425,  # SYSTEM_ERROR
@@ -125,9 +126,15 @@ class Store:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask with bound `{name:Type}` parameters. Raises QueryError when the question is at fault."""
-        with told_apart(), self._reader() as client:
-            stream = client.raw_query(sql, parameters=dict(parameters or {}), fmt="ArrowStream")
+        marked = mark(sql)
+        with told_what_to_do(), told_apart(), self._reader() as client:
+            stream = client.raw_query(marked, parameters=dict(parameters or {}), fmt="ArrowStream")
         return pa.ipc.open_stream(stream).read_all() if stream else pa.table({})
+
+    def end(self, tag: str) -> None:
+        """End what is asked for the asker with this tag."""
+        with told_apart(), self._reader() as client:
+            client.command(END, parameters={"tag": tag})
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run one statement that answers nothing."""
@@ -306,6 +313,8 @@ def _quote(value: str | int) -> str:
 def _may_pass(code: int | None, message: str) -> bool:
     if code == MEMORY_LIMIT_EXCEEDED:
         return "(total)" in message  # other questions have taken the engine's memory
+    if code == TOO_MANY_PARTS:
+        return "single INSERT block" not in message  # of rows of too many days, which will not be fewer later
     return code is None or code in TRANSIENT_CODES
 
 

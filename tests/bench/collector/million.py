@@ -1,7 +1,8 @@
 """Fills a store with ten million spans over thirty days, and a million texts, by the engine's own hand.
 
 Eight projects, twelve models, two thousand users. Of ten spans seven are calls alone, three are a trace of an agent
-with two calls. Every tenth call has texts; one in a hundred thousand of them holds `RARE_WORD`, one `RARE_PHRASE`.
+with two calls. Every fiftieth call has a score or two, every tenth has texts; one in a hundred thousand of those holds
+`RARE_WORD`, one `RARE_PHRASE`.
 """
 
 import time
@@ -109,6 +110,20 @@ SETTINGS max_insert_block_size = 65536, max_threads = 2
 """
 
 
+# Every fiftieth call is judged a minute later, every hundredth by its user too.
+SCORES: Final = """
+INSERT INTO spanwell.scores
+    (project, ts, trace_id, span_id, name, source, author, value, label, comment, rubric, sample_share, version)
+SELECT project, ts + INTERVAL 1 MINUTE, trace_id, span_id, given.1, given.2, given.3,
+    cityHash64(span_id, given.1) % 100 / 99, '', '', '', 0.02, toUnixTimestamp64Nano(now64(9))
+FROM spanwell.spans
+ARRAY JOIN if(cityHash64(span_id) % 100 = 0,
+    [('helpful', 'judge', 'judge-1'), ('thumb', 'user', user_id)], [('helpful', 'judge', 'judge-1')]) AS given
+WHERE ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC') AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
+  AND operation = 'chat' AND cityHash64(span_id) % 50 = 0
+"""
+
+
 def fill(path: Path, spans: int, *, now: datetime | None = None) -> float:
     """Make the store at `path` and its sums; the seconds that summing took."""
     end = (now or datetime.now(UTC)) - timedelta(minutes=1)
@@ -136,5 +151,6 @@ def _fill_day(store: Store, start: datetime, day: int, count: int) -> None:
     step_us = 86_400_000_000 // count
     store.command(SPANS, {"first": day * count, "count": count, "start_us": start_us, "step_us": step_us})
     store.command(INDEX, window)
+    store.command(SCORES, window)
     texts = TEXTS.replace("{RARE_WORD}", RARE_WORD).replace("{RARE_PHRASE}", RARE_PHRASE)
     store.command(texts, {**window, "words": WORDS, "every": TEXT_EVERY})

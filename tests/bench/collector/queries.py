@@ -66,7 +66,12 @@ QUESTIONS: Final = (
     Question("sessions", "sessions", []),
     Question("latest 50 traces", "traces", [("limit", "50")], LATEST_MS),
     Question("latest 50 with an error", "traces", [("limit", "50"), ("status", "error")]),
-    Question("score summary", "scores/summary", [("by", "name")]),
+    Question("traces of a second or more", "traces", [("limit", "50"), ("min_duration_ms", "5900")]),
+    Question("one user's traces", "traces", [("limit", "50"), ("user_id", "user-77")]),
+    Question("scores", "scores", [("limit", "2000")]),
+    Question("score summary", "scores/summary", [("by", "name"), ("by", "source")]),
+    Question("score summary by model", "scores/summary", [("by", "model"), ("by", "source")]),
+    Question("score series", "scores/series", [("by", "name")]),
 )
 
 
