@@ -6,11 +6,13 @@ again; a record that was damaged later is passed over, and its bytes are kept as
 not matter. Not thread-safe: it has one owner.
 """
 
+import contextlib
 import os
 import secrets
 import struct
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +20,19 @@ from typing import NamedTuple
 from spanwell.errors import SpoolFullError
 
 HEADER = struct.Struct("<II")  # length and CRC-32 of the payload
+HALF = ".half"  # ends the name of a file that is not all written
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A sealed file. Its id never changes, so an insert repeated after a crash carries the same token."""
+    """A sealed file. Its id never changes, so an insert repeated after a crash carries the same token.
+
+    `damaged_bytes` of it were known not to be records when the spool was opened.
+    """
 
     path: Path
     size_bytes: int
+    damaged_bytes: int = 0
 
     @property
     def id(self) -> str:
@@ -34,6 +41,15 @@ class Segment:
     def payloads(self) -> list[bytes]:
         """Every whole record, oldest first."""
         return _scan(self.path.read_bytes()).payloads
+
+    def count_lost(self, payloads: Sequence[bytes]) -> int:
+        """Bytes that were damaged since it was sealed, or since the spool was opened, if `payloads` is all it holds."""
+        return self.size_bytes - self.damaged_bytes - sum(HEADER.size + len(payload) for payload in payloads)
+
+    def keep_damaged(self) -> None:
+        """Write what is no record to files of its own, which stay when the segment is removed."""
+        data = self.path.read_bytes()
+        _keep_aside(self.path, data, _scan(data))
 
 
 class Spool:
@@ -126,25 +142,31 @@ class Spool:
         # Time sorts the names, the random part keeps two processes apart.
         self._path = self.directory / f"{time.time_ns():020d}-{secrets.token_hex(4)}.spool"
         try:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            _sync_directory(self.directory)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _sync_directory(self.directory)
+            except OSError:
+                os.close(file)
+                self._path.unlink()
+                raise
         except OSError as error:
             raise SpoolFullError(f"cannot write to the spool in {self.directory}: {error.strerror}") from error
-        return self._file
+        self._file = file
+        return file
 
     def _recover(self, path: Path) -> Segment | None:
         data = path.read_bytes()
         found = _scan(data)
-        for start, end in [*found.damaged, (found.end, len(data))]:
-            _keep_aside(path, start, data[start:end])
-        self.damaged_bytes += sum(end - start for start, end in found.damaged)
+        _keep_aside(path, data, found)
+        damaged_bytes = sum(end - start for start, end in found.damaged)
+        self.damaged_bytes += damaged_bytes
         if found.end < len(data):
             self.torn_bytes += len(data) - found.end
             os.truncate(path, found.end)
         if not found.payloads:
             path.unlink()
             return None
-        return Segment(path, found.end)
+        return Segment(path, found.end, damaged_bytes)
 
 
 class _Found(NamedTuple):
@@ -187,10 +209,26 @@ def _take(data: bytes, begin: int, length: int, crc: int) -> bytes:
     return b""
 
 
-def _keep_aside(path: Path, start: int, damage: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Put `data` onto the disk itself under `path`, all of it or nothing, for its owner alone. Raises OSError."""
+    half = path.with_name(path.name + HALF)
+    file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _write_all(file, data)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    half.replace(path)
+    _sync_directory(path.parent)
+
+
+def _keep_aside(path: Path, data: bytes, found: _Found) -> None:
     """What may be of use to somebody; a tail without so much as a header, or of zeros, is not."""
-    if len(damage) > HEADER.size and damage.strip(b"\0"):
-        path.with_suffix(f".{start}.damaged").write_bytes(damage)
+    for start, end in [*found.damaged, (found.end, len(data))]:
+        damage = data[start:end]
+        if len(damage) > HEADER.size and damage.strip(b"\0"):
+            with contextlib.suppress(OSError):  # a disk that is full of records must not keep them from being read
+                write_file(path.with_suffix(f".{start}.damaged"), damage)
 
 
 def _write_all(file: int, record: bytes) -> None:

@@ -151,6 +151,32 @@ def test_the_bound_holds_over_open_and_sealed_segments(tmp_path: Path) -> None:
         spool.append(b"x")
 
 
+def test_a_name_that_the_disk_did_not_take_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    spool = Spool(tmp_path, max_bytes=1000)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        with pytest.raises(SpoolFullError, match="cannot write"):
+            spool.append(b"lost")
+    left = list(tmp_path.iterdir())
+    spool.append(b"kept")
+
+    assert left == []
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_kept_aside_is_for_its_owner_alone(tmp_path: Path) -> None:
+    segment = _filled(tmp_path).seal()
+    assert segment is not None
+    _flip(segment.path, HEADER.size)
+
+    Spool(tmp_path, max_bytes=100_000)
+
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.glob("*.damaged")] == [0o600]
+
+
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=10_000_000)
     spool.append(b"before")

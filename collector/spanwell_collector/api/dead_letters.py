@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from spanwell.errors import QueryError
 from spanwell_collector.api.answers import answer_error, answer_json, answer_rows
-from spanwell_collector.ingest.dead import Letter, drop_letter, get_letter, list_letters
+from spanwell_collector.ingest.dead import drop_letter, get_letter, list_letters
 from spanwell_collector.ingest.reading import to_plain
 from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.store.client import Store
@@ -47,11 +47,11 @@ def _add_changes(routes: APIRouter, store: Store, sink: Sink) -> None:
     @routes.post("/{letter_id}/replay")
     def replay_dead_letter(letter_id: LetterId) -> Response:
         """Try to store it again; 409 with the reason when it is refused again."""
-        letter = get_letter(store, letter_id)
-        if letter is None:
-            return _answer_missing(letter_id)
-        refusal = _replay(store, sink, letter)
-        return answer_error(409, refusal, field="id") if refusal else answer_json({"stored": letter_id})
+        try:
+            found = sink.replay(letter_id)
+        except QueryError as error:
+            return answer_error(409, str(error), field="id")
+        return answer_json({"stored": letter_id}) if found else _answer_missing(letter_id)
 
     @routes.delete("/{letter_id}")
     def drop_dead_letter(letter_id: LetterId) -> Response:
@@ -61,16 +61,6 @@ def _add_changes(routes: APIRouter, store: Store, sink: Sink) -> None:
             return _answer_missing(letter_id)
         drop_letter(store, letter)
         return answer_json({"dropped": letter_id})
-
-
-def _replay(store: Store, sink: Sink, letter: Letter) -> str:
-    """Empty when it is stored now, else why not."""
-    try:
-        sink.replay(letter.payload)
-    except QueryError as error:
-        return str(error)
-    drop_letter(store, letter)
-    return ""
 
 
 def _answer_missing(letter_id: str) -> Response:

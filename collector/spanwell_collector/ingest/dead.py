@@ -13,8 +13,10 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from spanwell.errors import StoreError
+from spanwell.spool import HALF, write_file
 from spanwell_collector import telemetry
 from spanwell_collector.ingest.records import NAMES, read_record
+from spanwell_collector.ingest.spans import count_spans
 from spanwell_collector.store.client import Store, digest_batch
 
 logger = logging.getLogger("spanwell.collector")
@@ -33,7 +35,8 @@ FROM spanwell.dead_letters FINAL
 WHERE id = {id:String}
 """
 BY_ID: Final = "id = {id:String} AND received <= {received:DateTime64(3)}"
-END_OF_REASON: Final = b"\n--- record ---\n"  # in a file; one of an earlier version has none, and is all record
+END_OF_REASON: Final = b"\n--- record ---\n"
+ENDING: Final = ".letter"  # a file with another is an earlier version's, and all record
 
 
 class Letter(NamedTuple):
@@ -49,10 +52,13 @@ class Letter(NamedTuple):
     state: str = "dead"
 
 
-def make_letter(record: bytes, reason: str, *, project: str, spans: int, received: datetime) -> Letter:
-    """Its id is the record's digest: what is refused twice is one letter."""
+def make_letter(record: bytes, reason: str, *, project: str, received: datetime) -> Letter:
+    """Its id is the record's digest: what is refused twice is one letter. `project` is that of who names none."""
     kind = NAMES.get(read_record(record).kind, "unknown")
-    return Letter(digest_batch(record).hex(), received, kind, project, reason[:LONGEST_REASON], spans, record)
+    rows = count_spans(record, project=project, received=received)
+    named = next((row.project for row in rows if row.project), project)
+    spans = sum(row.stored for row in rows)
+    return Letter(digest_batch(record).hex(), received, kind, named, reason[:LONGEST_REASON], spans, record)
 
 
 def bury(store: Store, letters: Sequence[Letter], directory: Path) -> None:
@@ -70,13 +76,16 @@ def bury(store: Store, letters: Sequence[Letter], directory: Path) -> None:
 
 
 def move_files(store: Store, directory: Path, *, project: str) -> None:
-    """Put what lies in `directory` into the table. Raises StoreError; what is not stored stays where it is."""
+    """Put what lies in `directory` into the table, as far as that takes it: the rest stays where it is."""
     for path in sorted(directory.glob("*")):
-        reason, _, record = path.read_bytes().rpartition(END_OF_REASON)
-        received = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        letter = make_letter(record, reason.decode(errors="replace"), project=project, spans=0, received=received)
-        store.insert("dead_letters", [letter], Letter._fields)
-        path.unlink()
+        if path.suffix == HALF:  # its record is still in the spool
+            path.unlink()
+            continue
+        try:
+            store.insert("dead_letters", [_read_file(path, project)], Letter._fields)
+            path.unlink()
+        except (StoreError, OSError) as error:
+            logger.error("dead letter %s stays where it is: %s", path, error)
 
 
 def list_letters(store: Store, project: str, *, limit: int) -> pa.Table:
@@ -94,7 +103,14 @@ def drop_letter(store: Store, letter: Letter) -> None:
     store.erase("dead_letters", BY_ID, {"id": letter.id, "received": letter.received})
 
 
+def _read_file(path: Path, project: str) -> Letter:
+    content = path.read_bytes()
+    reason, _, record = content.partition(END_OF_REASON) if path.suffix == ENDING else (b"", b"", content)
+    received = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return make_letter(record, reason.decode(errors="replace"), project=project, received=received)
+
+
 def _write_file(letter: Letter, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{letter.id}.letter"
-    path.write_bytes(letter.reason.encode() + END_OF_REASON + letter.payload)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reason = letter.reason.encode(errors="replace").replace(END_OF_REASON, b"\n")  # the engine quotes what it refuses
+    write_file(directory / f"{letter.id}{ENDING}", reason + END_OF_REASON + letter.payload)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from spanwell.errors import QueryError
 from spanwell_collector import telemetry
-from spanwell_collector.ingest.dead import bury, make_letter
+from spanwell_collector.ingest.dead import bury, drop_letter, get_letter, make_letter
 from spanwell_collector.ingest.events import LooseScore, TextRow
 from spanwell_collector.ingest.ledger import LedgerRow
 from spanwell_collector.ingest.prepare import OVER_DATA, Prepared, prepare, prepare_events
@@ -30,6 +30,13 @@ SAME_TEXTS: Final = (
     "trace_id IN {traces:Array(String)} AND source = 'event'"
     " AND lower(hex(MD5(concat(project, trace_id, span_id, input, output)))) IN {digests:Array(String)}"
 )
+# Spans of a numbered batch that were counted as rejected.
+REINSTATE: Final = """
+UPDATE spanwell.ledger
+SET stored = stored + least(rejected, {spans:UInt64}), rejected = rejected - least(rejected, {spans:UInt64})
+WHERE project = {project:String} AND service = {service:String} AND instance = {instance:String}
+  AND first = {first:UInt64} AND sent = {sent:UInt64}
+"""
 SAME_BATCHES: Final = "digest IN {digests:Array(UInt64)}"
 
 
@@ -60,20 +67,29 @@ class Sink:
             prepared = prepare(records, self._refiner, project=self._project)
             homeless = self._insert(prepared, token)
         now = datetime.now(UTC)
-        letters = [make_letter(one.record, one.reason, project=one.project, spans=0, received=now) for one in homeless]
+        letters = [make_letter(one.record, one.reason, project=one.project, received=now) for one in homeless]
         if letters:
             bury(self._store, letters, self._dead)
         telemetry.ITEMS_LEFT_OUT.labels("logs").inc(prepared.events.left_out)
         telemetry.ITEMS_LEFT_OUT.labels("metrics").inc(prepared.measurements.left_out)
-        return prepared.spans.ledger
+        logs = [record for record in records if read_record(record).kind == LOGS]
+        return prepared.spans.ledger + [row for record in logs for row in self.count(record)]
 
-    def replay(self, record: bytes) -> None:
-        """Put in one record that was refused before; some of it may be there."""
-        self.erase([record])
+    def replay(self, letter_id: str) -> bool:
+        """Put in what was refused before, and drop its letter; False when there is none. Whoever asks for it at the
+        same time finds none either."""
         with self._turn:
-            homeless = self._insert(prepare([record], self._refiner, project=self._project), secrets.token_hex(8))
-        if homeless:
-            raise QueryError(homeless[0].reason)
+            letter = get_letter(self._store, letter_id)
+            if letter is None:
+                return False
+            self._take_out([letter.payload])  # a replay that was cut short may have left some
+            try:
+                self._put_in(letter.payload)
+            except QueryError:
+                self._take_out([letter.payload])
+                raise
+            drop_letter(self._store, letter)
+        return True
 
     def count(self, record: bytes) -> list[LedgerRow]:
         """The ledger's rows of one record."""
@@ -87,19 +103,28 @@ class Sink:
     def erase(self, records: Sequence[bytes]) -> None:
         """Take out what of `records` is stored. Scores and metrics stay: the same row again replaces itself."""
         with self._turn:
-            self._store.erase_spans(sorted(set(list_keys(records, project=self._project))))
-            if texts := self._read_texts(records):
-                self._store.erase("texts", SAME_TEXTS, _describe(texts))
+            self._take_out(records)
             if digests := [row.digest for record in records for row in self.count(record)]:
                 self._store.erase("ledger", SAME_BATCHES, {"digests": digests})
 
     def bury(self, record: bytes, reason: str) -> None:
         """Keep what was refused among the dead letters."""
-        rows = self.count(record)
-        project = rows[0].project if rows else self._project
-        spans = sum(row.stored for row in rows)
-        letter = make_letter(record, reason, project=project, spans=spans, received=datetime.now(UTC))
+        letter = make_letter(record, reason, project=self._project, received=datetime.now(UTC))
         bury(self._store, [letter], self._dead)
+
+    def _put_in(self, record: bytes) -> None:
+        homeless = self._insert(prepare([record], self._refiner, project=self._project), secrets.token_hex(8))
+        if homeless:
+            raise QueryError(homeless[0].reason)
+        for row in self.count(record):
+            if row.sent:
+                self._store.command(REINSTATE, row._asdict() | {"spans": row.stored})
+
+    def _take_out(self, records: Sequence[bytes]) -> None:
+        """Everything but the ledger's rows."""
+        self._store.erase_spans(sorted(set(list_keys(records, project=self._project))))
+        if texts := self._read_texts(records):
+            self._store.erase("texts", SAME_TEXTS, _describe(texts))
 
     def _insert(self, prepared: Prepared, token: str) -> list[Homeless]:
         spans, events, rows = prepared

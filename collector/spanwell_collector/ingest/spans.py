@@ -14,8 +14,8 @@ from spanwell.conventions import PROJECT
 from spanwell_collector.dialects.jsontext import to_text
 from spanwell_collector.dialects.values import read_value
 from spanwell_collector.ingest.faults import take_out_faulty
-from spanwell_collector.ingest.ledger import LedgerRow, list_rows
-from spanwell_collector.ingest.records import OLDEST_TAG, TRACES, read_record
+from spanwell_collector.ingest.ledger import LedgerRow, list_rows, note_digest
+from spanwell_collector.ingest.records import LOGS, OLDEST_TAG, TRACES, read_record
 from spanwell_collector.store.client import digest_batch
 
 
@@ -56,8 +56,11 @@ def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, r
 
 
 def count_spans(record: bytes, *, project: str, received: datetime) -> list[LedgerRow]:
-    """The ledger's rows of one record; of logs and metrics it keeps none."""
-    if read_record(record).kind != TRACES:
+    """The ledger's rows of one record: of logs its digest alone, of metrics none."""
+    kind = read_record(record).kind
+    if kind == LOGS:
+        return [note_digest(digest_batch(record), received=received)]
+    if kind != TRACES:
         return []
     return list_rows(_decode_sound(record), digest_batch(record), project=project, received=received)
 

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import httpx
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.collector.batches import SpanIn, call, make_batch
-from tests.collector.conftest import connect, poll
+from tests.collector.conftest import PROTOBUF, connect, poll
 from tests.services import Service, start_collector
 
 
@@ -61,6 +62,22 @@ def test_a_batch_sent_again_to_the_next_process_changes_nothing(tmp_path: Path) 
         service.stop()
 
     assert stored == [[0x99], [0x99]]
+
+
+def test_log_records_sent_again_to_the_next_process_change_nothing(tmp_path: Path) -> None:
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(event_name="gen_ai.user.message")
+    record.trace_id, record.span_id, record.time_unix_nano = b"\1" * 16, b"\1" * 8, time.time_ns()
+    record.attributes.add(key="content").value.string_value = "hello"
+    for _ in range(2):
+        service = start_collector(tmp_path)
+        with connect(service) as client:
+            client.http.post("/v1/logs", content=request.SerializeToString(), headers=PROTOBUF)
+            poll(lambda: client.http.get("/health").json()["spool_bytes"], lambda size: size == 0)
+            texts = httpx.get(service.settings.sql_url, params={"query": "SELECT count() FROM spanwell.texts"}).text
+        service.stop()
+
+        assert int(texts) == 1
 
 
 HALF_AN_INSERT = """

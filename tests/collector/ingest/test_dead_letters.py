@@ -107,7 +107,7 @@ def test_a_dead_letter_can_be_dropped(tmp_path: Path, spool: Callable[..., tuple
 
 def test_a_file_that_was_left_becomes_a_letter(tmp_path: Path) -> None:
     record = b"\x01" + make_batch([SpanIn()]).SerializeToString()
-    letter = make_letter(record, "because", project="default", spans=1, received=datetime.now(UTC))
+    letter = make_letter(record, "because", project="default", received=datetime.now(UTC))
     (tmp_path / "collector" / "dead").mkdir(parents=True)
     (tmp_path / "collector" / "dead" / "old.otlp").write_bytes(record[1:])
     (tmp_path / "collector" / "dead" / "new.letter").write_bytes(b"because" + END_OF_REASON + record)
