@@ -6,6 +6,7 @@ writer; what becomes of them there is not this module's business.
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -220,4 +221,5 @@ def _answer(batches: Sequence[_Append], error: SpoolFullError | None) -> None:
             else:
                 batch.done.set_exception(error)
 
-    batches[0].done.get_loop().call_soon_threadsafe(settle)
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and all who waited there with it
+        batches[0].done.get_loop().call_soon_threadsafe(settle)

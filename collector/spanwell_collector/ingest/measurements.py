@@ -20,6 +20,7 @@ MOST_BUCKETS: Final = 512  # the SDKs stop at 160
 NO_VALUE: Final = 1  # the flag of a point that only says that there is none
 TEMPORALITY: Final = {1: "delta", 2: "cumulative"}
 LARGEST_EXPONENT: Final = 1023  # of a double
+MAX_UINT64: Final = 2**64 - 1
 
 
 class MetricRow(NamedTuple):
@@ -111,7 +112,7 @@ def _read_histogram(row: MetricRow, point: Any) -> Iterator[MetricRow]:
 def _read_exponential(row: MetricRow, point: Any) -> Iterator[MetricRow]:
     """As explicit buckets: below the smallest bound is what is zero or negative."""
     counts = tuple(point.positive.bucket_counts[:MOST_BUCKETS])
-    below = point.zero_count + sum(point.negative.bucket_counts)
+    below = min(point.zero_count + sum(point.negative.bucket_counts), MAX_UINT64)
     step = 2.0 ** -max(-10, min(point.scale, 20))
     exponents = ((point.positive.offset + index) * step for index in range(len(counts) + 1))
     bounds = tuple(2.0 ** max(-LARGEST_EXPONENT, min(exponent, LARGEST_EXPONENT)) for exponent in exponents)

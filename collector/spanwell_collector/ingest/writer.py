@@ -23,6 +23,7 @@ logger = logging.getLogger("spanwell.collector")
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 15.0
+STOP_SECONDS: Final = 5.0  # after `close` in which inserts are still begun
 
 
 class Target(Protocol):
@@ -48,6 +49,7 @@ class Writer:
         self._stored = stored
         self._inbox: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._stop_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="writer")
 
     def start(self) -> None:
@@ -57,13 +59,14 @@ class Writer:
         self._inbox.put(segment)
 
     def close(self) -> None:
-        """Insert what is queued, trying each segment once; what the store does not take stays on the disk."""
+        """Insert what is queued, trying each segment once, as far as the time goes; the rest stays on the disk."""
+        self._stop_at = time.monotonic() + STOP_SECONDS
         self._stopping.set()
         self._inbox.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (segment := self._inbox.get()) is not None:
+        while (segment := self._inbox.get()) is not None and time.monotonic() < self._stop_at:
             begun = time.perf_counter()
             if self._store_segment(segment):
                 seconds = time.perf_counter() - begun
@@ -75,10 +78,10 @@ class Writer:
         while True:
             try:
                 self._insert_segment(segment)
-            except FileNotFoundError:
-                logger.error("segment %s is gone: somebody has removed it", segment.path)
-                return True
             except (StoreError, OSError) as error:
+                if not segment.path.exists():
+                    logger.error("segment %s is gone: somebody has removed it", segment.path)
+                    return True
                 telemetry.STORE_ERRORS.inc()
                 logger.warning("segment %s is not stored yet: %s", segment.id, error)
                 if self._stopping.wait(pause):
@@ -102,6 +105,10 @@ class Writer:
             rows = self._insert_parted(records, f"{token}:")
         self._target.note(rows, token)
         self._half_stored.discard(segment)
+        if lost := segment.count_lost(records):
+            telemetry.DAMAGED_BYTES.inc(lost)
+            logger.error("%d bytes of %s were damaged while it waited: *.damaged beside it", lost, segment.path)
+            segment.keep_damaged()
 
     def _take_out(self, records: Sequence[bytes]) -> None:
         self._target.erase(records)

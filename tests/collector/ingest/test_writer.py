@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from spanwell.errors import QueryError, StoreError
-from spanwell.spool import Segment, Spool
+from spanwell.spool import HEADER, Segment, Spool
+from spanwell_collector import telemetry
 from spanwell_collector.ingest import writer
 from spanwell_collector.ingest.ledger import LedgerRow
 from spanwell_collector.ingest.writer import Writer
@@ -161,6 +162,68 @@ def test_what_was_taken_out_goes_in_under_another_token(tmp_path: Path, monkeypa
 
     assert [call for call, _ in engine.calls] == ["insert", "erase", "insert", "insert", "erase", "insert"]
     assert len(set(_tokens(engine))) == 4
+
+
+def test_a_file_that_an_insert_misses_does_not_cost_the_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FIRST_PAUSE_SECONDS", 0.001)
+    errors = iter([FileNotFoundError(2, "No such file or directory", "scratch/tmp1")])
+
+    def miss(records: Sequence[bytes]) -> None:
+        for error in errors:
+            raise error
+
+    engine = Engine(miss)
+    _write(engine, [_segment(tmp_path, b"one")])
+
+    assert list(engine.held.values()) == [[b"one"]]
+
+
+def test_a_segment_that_somebody_has_removed_holds_up_nothing(tmp_path: Path) -> None:
+    gone, there = _segment(tmp_path / "1", b"gone"), _segment(tmp_path / "2", b"there")
+    gone.path.unlink()
+    engine = Engine()
+
+    _write(engine, [gone, there])
+
+    assert list(engine.held.values()) == [[b"there"]]
+
+
+def test_what_was_damaged_while_it_waited_is_counted_and_kept_aside(tmp_path: Path) -> None:
+    segment = _segment(tmp_path, b"one", b"two", b"three")
+    data = bytearray(segment.path.read_bytes())
+    data[data.index(b"two")] ^= 1
+    segment.path.write_bytes(data)
+    before = telemetry.DAMAGED_BYTES._value.get()
+    engine = Engine()
+
+    _write(engine, [segment])
+
+    assert list(engine.held.values()) == [[b"one", b"three"]]
+    assert telemetry.DAMAGED_BYTES._value.get() - before == HEADER.size + 3
+    assert [path.read_bytes()[-2:] for path in tmp_path.glob("*.damaged")] == [b"wo"]
+
+
+def test_a_stop_begins_no_more_inserts_than_there_is_time_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "STOP_SECONDS", 0.0)
+    segments = [_segment(tmp_path / str(number), b"waits") for number in range(3)]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def be_slow(records: Sequence[bytes]) -> None:
+        begun.set()
+        go_on.wait(5)
+
+    stored: list[Segment] = []
+    running = Writer(Engine(be_slow), left=[], stored=lambda segment, _seconds: stored.append(segment))
+    running.start()
+    for segment in segments:
+        running.put(segment)
+    begun.wait(5)
+    threading.Timer(0.1, go_on.set).start()
+    running.close()
+
+    assert stored == segments[:1]
 
 
 def test_a_stop_does_not_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
