@@ -27,6 +27,7 @@ from spanwell_collector.api.users import build_user_routes
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.ingest.sink import Sink
 from spanwell_collector.lifecycle.forget import list_spools
+from spanwell_collector.receivers.browsers import allow_page, answer_preflight, is_preflight
 from spanwell_collector.receivers.http import HttpReceiver, encoding_of
 from spanwell_collector.receivers.intake import Room
 from spanwell_collector.receivers.refusals import PERMISSION_DENIED, UNAUTHENTICATED, RefusedError, respond
@@ -64,6 +65,9 @@ def build_app(settings: Settings, parts: Parts) -> ASGIApp:
             return
         path = scope["path"]
         headers = Headers(scope=scope)
+        if path in BY_PATH and is_preflight(scope["method"], headers):
+            await answer_preflight(headers)(scope, receive, send)
+            return
         admitted = NOBODY if path in OPEN_PATHS else gate.admit(headers, need_of(scope["method"], path))
         confined = admitted if isinstance(admitted, Refusal) else confine(scope, admitted)
         if isinstance(confined, Refusal):
@@ -78,7 +82,9 @@ def build_app(settings: Settings, parts: Parts) -> ASGIApp:
 
 def _forbid(path: str, headers: Headers, refusal: Refusal) -> Response:
     if path in BY_PATH:
-        return respond(RefusedError(RPC_CODES[refusal.status], refusal.message), encoding_of(headers))
+        response = respond(RefusedError(RPC_CODES[refusal.status], refusal.message), encoding_of(headers))
+        response.headers.update(allow_page(headers))
+        return response
     return answer_error(refusal.status, refusal.message, field=refusal.field)
 
 

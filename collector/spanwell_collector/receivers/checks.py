@@ -5,6 +5,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanwell_collector.access.stamp import stamp_project
@@ -12,7 +13,6 @@ from spanwell_collector.ingest.faults import complain, take_out_faulty
 from spanwell_collector.receivers.otlp_json import parse_json
 from spanwell_collector.receivers.refusals import INVALID_ARGUMENT, JSON, Encoding, RefusedError
 from spanwell_collector.receivers.signals import Signal
-from spanwell_collector.store.client import OWN_FIELD
 
 
 class Accepted(NamedTuple):
@@ -36,8 +36,8 @@ def read_request(signal: Signal, body: bytes, encoding: Encoding, project: str =
         faults.update(take_out_faulty(message, time.time_ns()))
     if project:
         stamp_project(message, project)
-    if faults or project or encoding == JSON or OWN_FIELD in body:
-        message.DiscardUnknownFields()  # a field of ours can only come from us
+    if faults or project or encoding == JSON or len(UnknownFieldSet(message)):
+        message.DiscardUnknownFields()  # one of them may have the number of our own, in whichever spelling
         body = message.SerializeToString()
     return Accepted(signal.kind + body, signal.count(message), faults.total(), complain(faults))
 

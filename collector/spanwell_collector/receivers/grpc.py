@@ -15,12 +15,19 @@ from spanwell_collector.access.rights import Refusal
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.checks import make_answer
 from spanwell_collector.receivers.inflate import MAX_BODY_BYTES
-from spanwell_collector.receivers.intake import Room, keep
-from spanwell_collector.receivers.refusals import PERMISSION_DENIED, PROTOBUF, UNAUTHENTICATED, RefusedError
+from spanwell_collector.receivers.intake import Room, arriving, keep
+from spanwell_collector.receivers.refusals import (
+    INVALID_ARGUMENT,
+    PERMISSION_DENIED,
+    PROTOBUF,
+    UNAUTHENTICATED,
+    RefusedError,
+)
 from spanwell_collector.receivers.signals import SIGNALS, Signal
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+    ("grpc.max_concurrent_streams", 100),  # a connection
     ("grpc.per_message_decompression", 0),
     ("grpc.so_reuseport", 0),  # a second collector must not take half of the senders of the first
 )
@@ -55,7 +62,9 @@ def find_compression(message: bytes) -> str:
 
 
 def _handle(signal: Signal, journal: Journal, room: Room, gate: Gate) -> Any:
-    async def accept(message: bytes, project: str) -> bytes:
+    async def accept(context: Any) -> bytes:
+        project = _admit(gate, context)
+        message = await _receive(context)
         room.enter(len(message))
         try:
             accepted = await room.read(signal, message, find_compression(message), PROTOBUF, project)
@@ -64,9 +73,9 @@ def _handle(signal: Signal, journal: Journal, room: Room, gate: Gate) -> Any:
             room.leave(len(message))
         return bytes(make_answer(signal, accepted).SerializeToString())
 
-    async def export(message: bytes, context: Any) -> bytes:
+    async def export(_messages: Any, context: Any) -> bytes:
         try:
-            answer = await accept(message, _admit(gate, context))
+            answer = await accept(context)
         except RefusedError as refusal:
             telemetry.BATCHES.labels(CODES[refusal.code].name).inc()
             details = ((DETAILS, refusal.to_status().SerializeToString()),)
@@ -75,8 +84,18 @@ def _handle(signal: Signal, journal: Journal, room: Room, gate: Gate) -> Any:
         telemetry.BATCHES.labels("OK").inc()
         return answer
 
-    # Without a deserializer the handler gets the bytes.
-    return grpc.method_handlers_generic_handler(signal.service, {"Export": grpc.unary_unary_rpc_method_handler(export)})
+    # As a stream, of which one message is read: who may not send is refused before anything of it is held.
+    # Without a deserializer it comes as bytes.
+    handler = grpc.stream_unary_rpc_method_handler(export)
+    return grpc.method_handlers_generic_handler(signal.service, {"Export": handler})
+
+
+async def _receive(context: Any) -> bytes:
+    async with arriving():
+        message = await context.read()
+    if message is grpc.aio.EOF:
+        raise RefusedError(INVALID_ARGUMENT, "the call holds no message")
+    return bytes(message)
 
 
 def _admit(gate: Gate, context: Any) -> str:

@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 from spanwell_collector import telemetry
 from spanwell_collector.access.scope import project_of
 from spanwell_collector.ingest.journal import Journal
+from spanwell_collector.receivers.browsers import allow_page
 from spanwell_collector.receivers.checks import Accepted, make_answer
 from spanwell_collector.receivers.inflate import MAX_BODY_BYTES
-from spanwell_collector.receivers.intake import Room, keep
+from spanwell_collector.receivers.intake import Room, arriving, keep
 from spanwell_collector.receivers.refusals import (
     INVALID_ARGUMENT,
     JSON,
@@ -45,13 +46,15 @@ class HttpReceiver:
             telemetry.BATCHES.labels("disconnected").inc()
             return
         telemetry.BATCHES.labels(str(response.status_code)).inc()
+        response.headers.update(allow_page(request.headers))
         await response(scope, receive, send)
 
     async def _accept(self, request: Request, signal: Signal) -> Response:
         encoding = _check_head(request)
         chunks: list[bytes] = []
         try:
-            await self._read(request, chunks)
+            async with arriving():
+                await self._read(request, chunks)
             body, compression = b"".join(chunks), request.headers.get("content-encoding", "")
             project = project_of(request.scope)
             accepted = await self._room.read(signal, body, compression, encoding, project)

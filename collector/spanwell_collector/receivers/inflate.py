@@ -56,7 +56,7 @@ def inflate(body: bytes, encoding: str, limit: int = MAX_BODY_BYTES) -> bytes:
         return body
     if encoding not in INFLATERS:
         raise RefusedError(
-            INVALID_ARGUMENT, f"content-encoding {encoding!r} is not understood; send {ALLOWED}", http_status=415
+            INVALID_ARGUMENT, f"content-encoding {encoding[:80]!r} is not understood; send {ALLOWED}", http_status=415
         )
     try:
         return _inflate(body, INFLATERS[encoding], limit)

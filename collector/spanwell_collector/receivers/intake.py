@@ -1,6 +1,8 @@
 """What every receiver does with a request: finds room for it, reads it, and has the journal keep it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from spanwell.errors import SpoolFullError
@@ -8,10 +10,11 @@ from spanwell_collector import telemetry
 from spanwell_collector.ingest.journal import Journal
 from spanwell_collector.receivers.checks import Accepted, read_request
 from spanwell_collector.receivers.inflate import inflate
-from spanwell_collector.receivers.refusals import UNAVAILABLE, Encoding, RefusedError
+from spanwell_collector.receivers.refusals import DEADLINE_EXCEEDED, UNAVAILABLE, Encoding, RefusedError
 from spanwell_collector.receivers.signals import Signal
 
 MAX_HELD_BYTES: Final = 256 << 20  # of requests, all together
+ARRIVAL_SECONDS: Final = 60.0  # ten times as long as exporters wait for all of it
 THREAD_FROM_BYTES: Final = 1 << 20  # below it a request is decoded before a thread would have started
 
 
@@ -48,6 +51,16 @@ class Room:
             return read_request(signal, body, encoding, project)
         async with self._reading_large:
             return await asyncio.to_thread(read_request, signal, body, encoding, project)
+
+
+@asynccontextmanager
+async def arriving() -> AsyncIterator[None]:
+    """Raises RefusedError when the block takes longer than an honest sender needs: a slow one holds memory."""
+    try:
+        async with asyncio.timeout(ARRIVAL_SECONDS):
+            yield
+    except TimeoutError:
+        raise RefusedError(DEADLINE_EXCEEDED, f"the request did not arrive in {ARRIVAL_SECONDS:.0f} s") from None
 
 
 async def keep(journal: Journal, signal: Signal, accepted: Accepted) -> None:

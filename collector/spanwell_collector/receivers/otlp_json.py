@@ -18,7 +18,7 @@ from spanwell_collector.receivers.refusals import INVALID_ARGUMENT, RefusedError
 MAX_DEPTH: Final = 90  # messages in messages; protobuf's own reader stops at 100
 HEX_FIELDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
 DROPPED_ALONE: Final = frozenset({"Span", "LogRecord", "Metric"})  # one that nests too deep is left out by itself
-NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+URL_SAFE: Final = str.maketrans("-_", "+/")
 INTEGERS: Final = frozenset(
     {
         FieldDescriptor.TYPE_INT32,
@@ -175,9 +175,11 @@ def _read_hex(value: Any) -> bytes:
 
 
 def _read_base64(value: Any) -> bytes:
+    """In either alphabet, padded or not."""
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError):
+        text = value.translate(URL_SAFE).rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError, AttributeError):
         raise _WrongError("base64 text is needed") from None
 
 
@@ -195,9 +197,10 @@ def _read_integer(value: Any) -> int:
 def _read_double(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _WrongError("a number is needed")
-    if isinstance(value, str) and value not in NOT_FINITE:
-        raise _WrongError(f"{value[:40]!r} is no number")
-    return float(value)
+    try:
+        return float(value)
+    except ValueError:
+        raise _WrongError(f"{str(value)[:40]!r} is no number") from None
 
 
 def _read_bool(value: Any) -> bool:

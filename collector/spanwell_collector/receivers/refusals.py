@@ -15,9 +15,11 @@ PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 RETRY_AFTER_SECONDS: Final = 2
 
-INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 3, 7, 8, 14, 16
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED = 3, 4, 7, 8
+UNAVAILABLE, UNAUTHENTICATED = 14, 16
 HTTP_STATUS: Final[Mapping[int, int]] = {
     INVALID_ARGUMENT: 400,
+    DEADLINE_EXCEEDED: 408,
     PERMISSION_DENIED: 403,
     RESOURCE_EXHAUSTED: 413,
     UNAVAILABLE: 503,
@@ -52,6 +54,8 @@ class RefusedError(Exception):
 def respond(refusal: RefusedError, encoding: Encoding) -> Response:
     """The refusal over HTTP."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if refusal.is_passing else {}
+    if refusal.http_status == 405:
+        headers["Allow"] = "POST"
     if encoding == JSON:
         body = orjson.dumps({"code": refusal.code, "message": str(refusal)})
     else:

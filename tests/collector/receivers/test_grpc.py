@@ -1,6 +1,7 @@
 """OTLP over gRPC, called as exporters call it."""
 
 import gzip
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,22 @@ def test_a_token_is_asked_for(tmp_path: Path) -> None:
         _send(channel, body, metadata=(("authorization", "Bearer token-1"),))
 
     assert code == grpc.StatusCode.UNAUTHENTICATED
+    assert service.stop() == 0
+
+
+def test_who_may_not_send_is_refused_before_the_message_is_read(tmp_path: Path) -> None:
+    service = start_collector(tmp_path, {"SPANWELL_API_TOKEN": "token-1"})
+    sent = threading.Event()
+
+    def never_end() -> Iterator[bytes]:
+        sent.wait(20)
+        yield b""
+
+    with _open(service) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(EXPORT)(never_end(), timeout=10, metadata=(("authorization", "Bearer guess"),))
+    sent.set()
+
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert service.stop() == 0
 
 

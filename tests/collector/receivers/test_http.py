@@ -105,7 +105,37 @@ def test_a_body_that_declares_too_much_is_refused_unread(collector: Client) -> N
 
 
 def test_a_get_is_not_allowed(collector: Client) -> None:
-    assert collector.http.get("/v1/traces").status_code == 405
+    reply = collector.http.get("/v1/traces")
+
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+
+
+def test_a_page_of_this_machine_may_send_and_one_from_elsewhere_may_not(collector: Client) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,x-api-key"}
+    here, elsewhere = {"origin": "http://localhost:5173"}, {"origin": "https://shop.example"}
+
+    allowed = collector.http.options("/v1/traces", headers=asked | here)
+    answered = collector.http.post("/v1/traces", json={}, headers=here)
+    refused = collector.http.options("/v1/traces", headers=asked | elsewhere)
+
+    assert (allowed.status_code, allowed.headers["access-control-allow-methods"]) == (204, "POST")
+    assert allowed.headers["access-control-allow-headers"] == "content-type,x-api-key"
+    assert allowed.headers["access-control-allow-origin"] == here["origin"]
+    assert (answered.status_code, answered.headers["access-control-allow-origin"]) == (200, here["origin"])
+    assert (refused.status_code, "access-control-allow-origin" in refused.headers) == (403, False)
+
+
+def test_a_sender_that_asks_first_is_told_to_go_on(collector: Client) -> None:
+    head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BATCH)}\r\nExpect: 100-continue\r\n"
+
+    with socket.create_connection((LOOPBACK, collector.service.settings.collector_port), timeout=10) as sender:
+        sender.sendall(f"{head}Content-Type: application/x-protobuf\r\n\r\n".encode())
+        told = sender.recv(64)
+        sender.sendall(BATCH)
+        answer = sender.recv(64)
+
+    assert told.startswith(b"HTTP/1.1 100 ")
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 def test_inflating_stops_at_the_limit() -> None:
@@ -115,8 +145,9 @@ def test_inflating_stops_at_the_limit() -> None:
         inflate(bomb, "gzip", limit=1000)
 
 
-def test_a_sender_cannot_set_the_fields_that_are_ours() -> None:
-    ours = b"\xc2\x3e\x04evil"  # field 1000, default_project
+@pytest.mark.parametrize("tag", [b"\xc2\x3e", b"\xc2\xbe\x00"])  # field 1000, default_project; and spelled longer
+def test_a_sender_cannot_set_the_fields_that_are_ours(tag: bytes) -> None:
+    ours = tag + b"\x04evil"
 
     accepted = read_request(SIGNALS[0], BATCH + ours, PROTOBUF_TYPE)
 

@@ -1,10 +1,12 @@
 """The room that all requests share."""
 
+import asyncio
 import gzip
 
 import pytest
 
-from spanwell_collector.receivers.intake import Room
+from spanwell_collector.receivers import intake
+from spanwell_collector.receivers.intake import Room, arriving
 from spanwell_collector.receivers.refusals import JSON, PROTOBUF, UNAVAILABLE, RefusedError, respond
 from spanwell_collector.receivers.signals import SIGNALS
 from tests.collector.batches import SpanIn, make_batch
@@ -42,6 +44,16 @@ async def test_what_a_body_inflates_to_needs_room_too() -> None:
     with pytest.raises(RefusedError, match="too many"):
         await room.read(SIGNALS[0], gzip.compress(BODY), "gzip", PROTOBUF, "")
     room.enter(len(BODY) - 1)
+
+
+async def test_a_request_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "ARRIVAL_SECONDS", 0.01)
+
+    with pytest.raises(RefusedError, match="did not arrive") as caught:
+        async with arriving():
+            await asyncio.sleep(5)
+
+    assert caught.value.http_status == 408
 
 
 def test_a_refusal_is_written_in_the_encoding_of_the_request() -> None:

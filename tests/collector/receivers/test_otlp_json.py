@@ -45,8 +45,14 @@ def test_an_integer_may_be_text_or_a_number(value: int | str) -> None:
     assert _attribute({"intValue": value}).int_value == 1544712660000000000
 
 
-def test_bytes_stay_base64_and_doubles_may_be_infinite() -> None:
-    assert _attribute({"bytesValue": "3q2+7w=="}).bytes_value == b"\xde\xad\xbe\xef"
+@pytest.mark.parametrize("value", ["3q2+7w==", "3q2+7w", "3q2-7w=="])
+def test_bytes_stay_base64_in_either_alphabet(value: str) -> None:
+    assert _attribute({"bytesValue": value}).bytes_value == b"\xde\xad\xbe\xef"
+
+
+@pytest.mark.parametrize("value", [0.25, "0.25", "2.5e-1"])
+def test_a_double_may_be_text_or_infinite(value: float | str) -> None:
+    assert _attribute({"doubleValue": value}).double_value == 0.25
     assert _attribute({"doubleValue": "-Infinity"}).double_value == float("-inf")
 
 
@@ -66,6 +72,8 @@ def test_an_empty_value_is_not_an_unset_one() -> None:
         ({"kind": "SPAN_KIND_CLIENT"}, r"resourceSpans\[0\]\.scopeSpans\[0\]\.spans\[0\]\.kind: .* is no integer"),
         ({"startTimeUnixNano": -1}, r"startTimeUnixNano: .*-1"),
         ({"name": 5}, "name: text is needed"),
+        ({"attributes": [{"key": "k", "value": {"doubleValue": "many"}}]}, "doubleValue: 'many' is no number"),
+        ({"attributes": [{"key": "k", "value": {"bytesValue": "ünïcode"}}]}, "bytesValue: base64 text is needed"),
         ({"attributes": {}}, "attributes: a list is needed"),
         ({"status": []}, "status: an object is needed"),
     ],
