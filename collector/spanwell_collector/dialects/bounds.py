@@ -1,7 +1,7 @@
 """How much of a span is kept: what a hostile or careless sender sends beyond that is cut, and counted."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from spanwell import conventions as c
@@ -16,10 +16,12 @@ LONGEST_KEY: Final = 256  # characters: a key is stored again with every span
 LONGEST_NAME: Final = 1024  # characters
 LONGEST_VALUE: Final = 64 << 10  # characters: a stack trace, a tool's definition
 LONGEST_MESSAGES: Final = 1 << 20  # characters of JSON: a context window of 200,000 tokens, and what counts as a text
+SHORTEST_CONTENT: Final = 128 << 10  # characters that are kept of it as text, when nothing else is short enough
 LONGEST_RESOURCE_VALUE: Final = 4 << 10  # characters: a resource is stored with each of its spans
 TEXTS: Final = frozenset({c.INPUT_MESSAGES, c.OUTPUT_MESSAGES, c.INPUT, c.OUTPUT})
 FIRST: Final = ("gen_ai.", "spanwell.")  # kept when there are too many
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+NESTED: Final = ("array_value", "kvlist_value")
 MOST_ENDS: Final = 64  # messages that are kept at each end of too many
 TEXT_STEPS: Final = (
     64 << 10,
@@ -31,23 +33,25 @@ TEXT_STEPS: Final = (
 
 
 def is_in_bounds(span: Any) -> bool:
-    """Cheap and sure: whether nothing of a span can be out of bounds. It may be wrong towards no."""
+    """Whether a span of ours is small enough to stay as it was sent. Its keys are not looked at."""
     return (
         len(span.attributes) <= MOST_ATTRIBUTES and len(span.events) <= MOST_EVENTS and span.ByteSize() <= LONGEST_VALUE
     )
 
 
 def bound_attributes(attributes: Attributes) -> Attributes:
-    """What is kept of a span's attributes, values of any kind; the same object where that is all."""
+    """What is kept of a span's attributes, lists and dictionaries as JSON text; the same object where that is all."""
     kept = _clean_keys(attributes)
     if len(kept) > MOST_ATTRIBUTES:
         telemetry.CUT.labels("attribute_count").inc(len(kept) - MOST_ATTRIBUTES)
         names = sorted(kept, key=lambda name: not name.startswith(FIRST))[:MOST_ATTRIBUTES]
         kept = {name: kept[name] for name in names}
+    if nested := {name: to_json(value) for name, value in kept.items() if isinstance(value, list | dict)}:
+        kept = kept | nested
     long = [name for name, value in kept.items() if isinstance(value, str | bytes) and len(value) > LONGEST_VALUE]
     if not long:
         return kept
-    return kept | {name: _cut_messages(kept[name]) if name in TEXTS else cut_text(kept[name]) for name in long}
+    return kept | {name: _cut_content(name, kept[name]) if name in TEXTS else cut_text(kept[name]) for name in long}
 
 
 def bound_span(span: Any) -> None:
@@ -87,8 +91,13 @@ def cut_text(text: str | bytes, longest: int = LONGEST_VALUE) -> Any:
 
 
 def _bound_pairs(owner: Any, longest: int) -> None:
-    """Of a resource or an event, which is read only where one of its attributes may be too long or badly named."""
-    if owner.ByteSize() <= longest and _are_sound([pair.key for pair in owner.attributes]):
+    """Of a resource or an event, which is read only where one of its attributes may be too long or badly named, or is a
+    list: the engine takes lists of a span alone."""
+    if (
+        owner.ByteSize() <= longest
+        and _are_sound([pair.key for pair in owner.attributes])
+        and not any(pair.value.WhichOneof("value") in NESTED for pair in owner.attributes)
+    ):
         return
     before = read_attributes(owner.attributes)
     after = {
@@ -117,24 +126,34 @@ def _clean_keys(attributes: Attributes) -> Attributes:
     return cleaned
 
 
-def _cut_messages(text: str) -> str:
-    """Messages with their longest texts cut, so that they are still messages; else the first and the last of them."""
+def _cut_content(name: str, text: str) -> str:
+    """JSON with its longest texts cut, so that it is still JSON, and messages are messages; of too many the ends."""
     if len(text) <= LONGEST_MESSAGES:
         return text
     telemetry.CUT.labels("messages_length").inc()
-    messages = undo_json(text)
-    if isinstance(messages, str):
+    content = undo_json(text)
+    if content is text:
         return str(cut_text(text, LONGEST_MESSAGES))
-    for longest in TEXT_STEPS:
-        if len(shorter := to_json(_shorten(messages, longest))) <= LONGEST_MESSAGES:
+    for shorter in _list_shorter(content):
+        if 0 < len(shorter) <= LONGEST_MESSAGES:
             return shorter
-    if isinstance(messages, list) and len(messages) > 2 * MOST_ENDS:
-        gone = len(messages) - 2 * MOST_ENDS
-        mark = {"role": "system", "parts": [{"type": "text", "content": f"[{gone} messages cut]"}]}
-        ends = [*messages[:MOST_ENDS], mark, *messages[-MOST_ENDS:]]
-        if len(shorter := to_json(_shorten(ends, TEXT_STEPS[-1]))) <= LONGEST_MESSAGES:
-            return shorter
-    return str(cut_text(text, LONGEST_MESSAGES))
+    start = cut_text(text, SHORTEST_CONTENT)
+    return to_json([_say(start)] if name in (c.INPUT_MESSAGES, c.OUTPUT_MESSAGES) else start)
+
+
+def _list_shorter(content: Any) -> Iterator[str]:
+    try:
+        for longest in TEXT_STEPS:
+            yield to_json(_shorten(content, longest))
+        if isinstance(content, list) and len(content) > 2 * MOST_ENDS:
+            mark = _say(f"[{len(content) - 2 * MOST_ENDS} messages cut]")
+            yield to_json(_shorten([*content[:MOST_ENDS], mark, *content[-MOST_ENDS:]], TEXT_STEPS[-1]))
+    except RecursionError:  # it nests too deep to be gone through
+        return
+
+
+def _say(text: str) -> dict[str, Any]:
+    return {"role": "system", "parts": [{"type": "text", "content": text}]}
 
 
 def _shorten(value: Any, longest: int) -> Any:

@@ -8,7 +8,7 @@ from spanwell import conventions as c
 from spanwell_collector.dialects.flattened import take_trees, unwrap
 from spanwell_collector.dialects.jsontext import undo_json
 from spanwell_collector.dialects.messages import EventMessages, is_content_event, read_event_messages, with_system
-from spanwell_collector.dialects.values import Attributes, read_attributes
+from spanwell_collector.dialects.values import Attributes, read_attributes, take_out
 
 SYSTEM: Final = "gen_ai.system_instructions"
 ROOTS: Final = (
@@ -117,14 +117,12 @@ def _take_first(attributes: Attributes, names: tuple[str, ...]) -> Any:
 def _take_events(events: Any) -> EventMessages:
     """The messages of the events that are content, in their order."""
     told = EventMessages([], [])
-    for index in [index for index, event in enumerate(events) if is_content_event(event.name)]:
-        fields = read_attributes(events[index].attributes)
-        asked, answered = read_event_messages(events[index].name, None, fields)
-        told.asked.extend(asked)
-        told.answered.extend(answered)
-    for index in range(len(events) - 1, -1, -1):
-        if is_content_event(events[index].name):
-            del events[index]
+    for event in events:
+        if is_content_event(event.name):
+            asked, answered = read_event_messages(event.name, None, read_attributes(event.attributes))
+            told.asked.extend(asked)
+            told.answered.extend(answered)
+    take_out(events, is_content_event)
     return told
 
 

@@ -23,7 +23,7 @@ from spanwell_collector.dialects.jsontext import to_json
 from spanwell_collector.dialects.mapping import Mappings, look_up, say
 from spanwell_collector.dialects.media import cut_media, has_media
 from spanwell_collector.dialects.messages import is_conversation, read_answer, read_request
-from spanwell_collector.dialects.values import Attributes, read_attributes, write_attributes
+from spanwell_collector.dialects.values import Attributes, read_attributes, take_out, write_attributes
 
 PROXY_SCOPE: Final = "spanwell.proxy"  # its calls bring their cost, and nothing of them is left to find
 NATIVE_SCOPES: Final = frozenset({"spanwell", PROXY_SCOPE})
@@ -154,6 +154,4 @@ def _tell_first_chunk(span: Span, attributes: Attributes, mapping: Mappings) -> 
         and begun.time_unix_nano > span.start_time_unix_nano
     ):
         attributes[c.TIME_TO_FIRST_CHUNK_S] = (begun.time_unix_nano - span.start_time_unix_nano) / SECOND
-    for index in range(len(span.events) - 1, -1, -1):
-        if span.events[index].name.startswith(CHUNKS):
-            del span.events[index]
+    take_out(span.events, lambda name: name.startswith(CHUNKS))

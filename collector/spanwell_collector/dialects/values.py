@@ -1,11 +1,9 @@
 """OTLP's attributes as Python's own values, and back: only what changed is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
-from spanwell_collector.dialects.jsontext import to_json
 
 Attributes = dict[str, Any]
 
@@ -34,13 +32,20 @@ def read_attributes(pairs: Iterable[KeyValue]) -> Attributes:
 
 
 def write_attributes(pairs: Any, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Make `pairs`, which read as `before`, read as `after`; a list or dictionary is written as JSON text."""
-    flat = {name: to_json(value) if isinstance(value, list | dict) else value for name, value in after.items()}
-    changed = {name: value for name, value in flat.items() if before.get(name, ABSENT) is not value}
-    if len(changed) + len(before) > len(flat) or len(pairs) != len(before):
-        _remove(pairs, {name for name in flat if name not in changed})
+    """Make `pairs`, which read as `before`, read as `after`, where no value that differs is a list or a dictionary."""
+    changed = {name: value for name, value in after.items() if before.get(name, ABSENT) is not value}
+    if len(changed) + len(before) > len(after) or len(pairs) != len(before):
+        _remove(pairs, {name for name in after if name not in changed})
     for name, value in changed.items():
         _write_value(pairs.add(key=name).value, value)
+
+
+def take_out(events: Any, is_told: Callable[[str], bool]) -> None:
+    """Take the events out whose names are told. One by one it would take as long as they are many, squared."""
+    kept = [event for event in events if not is_told(event.name)]
+    if len(kept) < len(events):
+        del events[:]
+        events.extend(kept)
 
 
 def _remove(pairs: Any, kept: set[str]) -> None:

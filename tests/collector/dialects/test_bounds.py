@@ -9,7 +9,8 @@ from spanwell import conventions as c
 from spanwell_collector import telemetry
 from spanwell_collector.dialects import bounds
 from spanwell_collector.dialects.refine import needs_refining
-from tests.collector.dialects.spans import add_event, make_source, refined, span_of
+from spanwell_collector.dialects.values import read_attributes
+from tests.collector.dialects.spans import add_event, fill, make_source, refined, span_of
 
 
 def count(kind: str) -> float:
@@ -45,6 +46,35 @@ def test_long_messages_are_still_messages() -> None:
 
     assert made[0]["parts"][0]["content"].endswith("y [2934464 characters cut]")
     assert made[1] == messages[1]
+
+
+@pytest.mark.parametrize("scope", ["app", "spanwell"])
+def test_a_long_list_is_cut_as_the_json_text_that_it_becomes(scope: str) -> None:
+    made = refined(make_source({"list": ["x" * 50_000] * 2}, scope=scope))
+
+    assert made["list"].startswith('["xxx')
+    assert made["list"].endswith("x [34471 characters cut]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([{"role": "user", "parts": [{"type": "text", "content": "y"}] * 60_000}]),
+        "[" * 900 + '"' + "z" * 2_000_000 + '"' + "]" * 900,
+    ],
+)
+def test_messages_that_cannot_be_shortened_are_one_message_with_their_beginning(text: str) -> None:
+    made = json.loads(refined(make_source({c.INPUT_MESSAGES: text}, scope="spanwell"))[c.INPUT_MESSAGES])
+
+    ((part,),) = (message["parts"] for message in made)
+    assert part["content"].startswith(text[:1000])
+    assert part["content"].endswith("characters cut]")
+
+
+def test_a_long_text_of_a_tool_is_still_json() -> None:
+    made = refined(make_source({"openinference.span.kind": "TOOL", "input.value": "x" * 2_000_000}))
+
+    assert json.loads(made[c.INPUT]).endswith("x [1934464 characters cut]")
 
 
 def test_of_too_many_messages_the_first_and_the_last_are_kept() -> None:
@@ -91,6 +121,18 @@ def test_a_resource_is_cut_short_for_it_is_stored_with_every_span() -> None:
     refined(source)
 
     assert len(source.resource.attributes[0].value.string_value) < 4200
+
+
+def test_lists_of_a_resource_and_of_an_event_become_json_text() -> None:
+    source = make_source({})
+    fill(source.resource.attributes.add(key="process.command_args").value, ["python", "-m", "shop"])
+    add_event(source, "retrieved", {"ids": [1, 2], "best": {"score": 0.5}})
+
+    refined(source)
+
+    (event,) = span_of(source).events
+    assert read_attributes(source.resource.attributes) == {"process.command_args": '["python","-m","shop"]'}
+    assert read_attributes(event.attributes) == {"ids": "[1,2]", "best": '{"score":0.5}'}
 
 
 @pytest.mark.parametrize(
