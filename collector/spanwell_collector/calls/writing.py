@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from spanwell_collector.calls.facts import Correction, SpanFacts
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.priced import PRICEABLE, PRICED
 
 MOST_ROWS: Final = 500  # a statement: their values travel in it
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,6 +49,17 @@ VALUE: Final = (
 )
 READ_USAGE: Final = "SELECT concat(trace_id, span_id) AS key, {columns} FROM spanwell.spans WHERE {theirs}"
 UPDATE: Final = "UPDATE spanwell.spans SET {assignments} WHERE {theirs}"
+# Who told the usage may not have known the model, or only a part of the usage.
+PRICE: Final = (
+    """
+UPDATE spanwell.spans
+SET cost_usd = <priced>.1, costs = <priced>.2, price_version = <priced>.3, cost_source = 'priced'
+WHERE <theirs> AND <priceable> AND cache != 'hit' AND cost_source IN ('', 'priced')
+  AND NOT startsWith(price_version, 'gpu-') AND isNotNull(<priced>.1) AND NOT (<priced>.1 <=> cost_usd)
+""".replace("<priced>", PRICED)
+    .replace("<priceable>", PRICEABLE)
+    .replace("<theirs>", THEIRS)
+)
 COPY_TEXTS: Final = """
 INSERT INTO spanwell.texts (project, ts, trace_id, span_id, source, input, output)
 WITH concat(trace_id, span_id) AS key, transform(key, {keys:Array(String)}, {to:Array(String)}, '') AS target
@@ -100,6 +112,9 @@ def _update(store: Store, project: str, corrections: Sequence[Correction]) -> No
     values |= {f"values_{name}": list(by_key.values()) for name, by_key in changes.items()}
     where = _where(project, [one.span for one in corrections])
     store.command(UPDATE.format(assignments=", ".join(assignments), theirs=THEIRS), {**where, **values})
+    used_anew = [one.span for one in corrections if one.usage_from or one.more_output]
+    if used_anew:
+        store.command(PRICE, _where(project, used_anew))
 
 
 def _render_value(name: str) -> str:

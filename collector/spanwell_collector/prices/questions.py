@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spanwell_collector.prices.reprice import PRICED
 from spanwell_collector.queries.selection import Selection
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.priced import PRICED
 
 NEAR: Final = 3  # names suggested for one that has no price
 LIST: Final = """

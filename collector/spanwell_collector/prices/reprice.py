@@ -12,17 +12,12 @@ from spanwell_collector.prices.terms import GPU
 from spanwell_collector.queries.selection import WINDOW, microseconds
 from spanwell_collector.rollups.changes import changing
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.priced import PRICEABLE, PRICED
 
-# With the types of the views, so that both are one price to the last digit.
-PRICED: Final = """
-spanwell_cost(toString(provider), toString(model), toString(request_model), ts, toString(service_tier),
-    mapConcat(CAST(usage AS Map(String, UInt64)), map(
-        'input', toUInt64(input_tokens), 'output', toUInt64(output_tokens), 'cached', toUInt64(cached_tokens),
-        'cache_write', toUInt64(cache_write_tokens), 'reasoning', toUInt64(reasoning_tokens))))"""
 # What runs on processors paid by the hour has its share of the hour, and no price a token.
 CALLS: Final = (
     WINDOW
-    + " AND operation IN ('chat', 'text_completion', 'embeddings') AND input_tokens + output_tokens > 0"
+    + f" AND {PRICEABLE}"
     + " AND cache != 'hit' AND (cost_source != 'reported' OR {reported:Bool})"
     + " AND ({model:String} = '' OR model = {model:String})"
     + f" AND NOT startsWith(price_version, '{GPU}')"
