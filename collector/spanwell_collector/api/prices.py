@@ -62,10 +62,14 @@ def build_price_routes(settings: Settings, store: Store, registrar: Registrar) -
         now = datetime.now(UTC)
         chosen = asked.select(settings.project, now)
         wanted = Reprice(chosen.project, chosen.start, chosen.end, asked.model, asked.reported, asked.dry_run)
+        try:
+            pools = _list_pools(settings, wanted)
+        except ConfigError as error:
+            return answer_error(400, str(error), field="gpu_hours")
         with closing(store.beside()) as own:  # so that no insert waits
             outcome = reprice(own, wanted)
             if not asked.dry_run:
-                spread_window(own, _list_pools(settings, wanted), wanted.start, min(wanted.end, now - SETTLED))
+                spread_window(own, pools, wanted.start, min(wanted.end, now - SETTLED))
         if not asked.dry_run:
             window = f"{chosen.project} {chosen.start:%Y-%m-%d %H:%M} to {chosen.end:%Y-%m-%d %H:%M}"
             registrar.note(identity_of(request.scope), "reprice", window, f"{outcome.changed} calls")

@@ -3,10 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from typing import Final
 
-from spanwell_collector.prices.gpu import list_hours, spread_hour
+from spanwell_collector.prices.gpu import HOUR, RUNNING, list_hours, spread_hour
 from spanwell_collector.prices.pools import Pool
 from spanwell_collector.store.client import Store
 from spanwell_collector.upkeep import repeat
@@ -19,6 +18,23 @@ SELECT DISTINCT toDateTime64(hour, 0, 'UTC') AS hour
 FROM spanwell.gpu_hours
 WHERE project = {project:String} AND deployment = {deployment:String} AND model = {model:String}
   AND hour >= {since:DateTime('UTC')}
+"""
+# Of a window, the hours that were charged before and those that were measured: of others nobody knows that there were
+# any processors.
+KNOWN: Final = """
+SELECT DISTINCT toDateTime64(hour, 0, 'UTC') AS hour
+FROM
+(
+    SELECT hour FROM spanwell.gpu_hours
+    WHERE project = {project:String} AND deployment = {deployment:String} AND model = {model:String}
+      AND hour >= {start:DateTime('UTC')} AND hour < {end:DateTime('UTC')}
+    UNION ALL
+    SELECT toStartOfHour(toDateTime(ts, 'UTC')) AS hour FROM spanwell.metrics
+    WHERE project = {project:String} AND name = {running:String} AND labels['model_name'] = {model:String}
+      AND ({instance:String} = '' OR instance = {instance:String})
+      AND ts >= {start:DateTime('UTC')} AND ts < {end:DateTime('UTC')}
+)
+ORDER BY hour
 """
 
 
@@ -49,17 +65,23 @@ def spread_due(store: Store, pools: Sequence[Pool], now: datetime) -> int:
 
 
 def spread_window(store: Store, pools: Sequence[Pool], start: datetime, end: datetime) -> int:
-    """Charge every whole hour of a window, anew where it was charged before; how many there were."""
-    hours = list(list_hours(start, end))
-    for pool, hour in product(pools, hours):
+    """Charge the whole hours of a window anew that were charged or measured; how many there were."""
+    known = [(pool, hour) for pool in pools for hour in _list_known(store, pool, start, end)]
+    for pool, hour in known:
         spread_hour(store, pool, hour)
-    return len(hours) * len(pools)
+    return len(known)
 
 
 def _spread(store: Store, pools: Sequence[Pool]) -> Iterator[float]:
     while True:
         spread_due(store, pools, datetime.now(UTC))
         yield LOOK_SECONDS
+
+
+def _list_known(store: Store, pool: Pool, start: datetime, end: datetime) -> list[datetime]:
+    asked = {**pool._asdict(), "running": RUNNING, "start": start.astimezone(UTC), "end": end.astimezone(UTC)}
+    hours: list[datetime] = store.query(KNOWN, asked).column("hour").to_pylist()
+    return [hour for hour in hours if start <= hour and hour + HOUR <= end]
 
 
 def _list_due(store: Store, pool: Pool, now: datetime) -> list[datetime]:

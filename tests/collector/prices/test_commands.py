@@ -127,6 +127,15 @@ def test_a_bad_price_changes_nothing_and_is_named(own: Client, file: Path) -> No
     assert "prices[0].input_usd_per_million: 'free' is no price" in reply.json()["error"]["message"]
 
 
+def test_a_broken_file_stops_pricing_anew_before_it_begins(own: Client, file: Path) -> None:
+    file.write_text("gpu_hours: [{model: m}]")
+
+    reply = own.http.post("/api/v1/prices/reprice")
+
+    assert reply.status_code == 400
+    assert "gpu_hours[0].usd_per_hour" in reply.json()["error"]["message"]
+
+
 def test_days_the_wrong_way_round_are_refused(run: Run) -> None:
     assert run("reprice", "--from", "2026-11-05", "--to", "2026-11-01")[0] == 2
 

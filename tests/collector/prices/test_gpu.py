@@ -14,7 +14,7 @@ from spanwell.pricing import Usage
 from spanwell_collector.prices.gpu import Hour, divide, list_hours, spread_hour
 from spanwell_collector.prices.pools import Pool, read_pools
 from spanwell_collector.prices.reprice import Reprice, reprice
-from spanwell_collector.prices.spreading import spread_due
+from spanwell_collector.prices.spreading import spread_due, spread_window
 from spanwell_collector.store.client import Store
 from tests.collector.prices.calls import call, insert, read
 
@@ -107,6 +107,17 @@ def test_what_is_due_is_spread_once(store: Store, project: str) -> None:
     assert spread_due(store, pools, now) == 25
     assert spread_due(store, pools, now + timedelta(minutes=50)) == 0
     assert spread_due(store, pools, now + timedelta(hours=1)) == 1
+
+
+def test_of_a_window_only_known_hours_are_spread_anew(store: Store, project: str) -> None:
+    pools = [make_pool(project)]
+    measure(store, project, 1)
+    window = (HOUR - timedelta(days=30), HOUR + timedelta(hours=1))
+
+    assert spread_window(store, pools, *window) == 1
+    assert spread_window(store, pools, HOUR + timedelta(minutes=1), window[1]) == 0  # half an hour is none
+    spread_hour(store, pools[0], HOUR - timedelta(days=2))
+    assert spread_window(store, pools, *window) == 2
 
 
 def test_pricing_anew_leaves_the_share_of_an_hour_alone(store: Store, project: str) -> None:
