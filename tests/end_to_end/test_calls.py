@@ -34,7 +34,7 @@ def stored(house: House, response_id: str) -> tuple[Any, ...]:
     rows: list[tuple[Any, ...]] = wait_until(
         lambda: house.query(
             "SELECT status, model, input_tokens, output_tokens, cached_tokens, cost_usd, parent_span_id, stream "
-            "FROM spanwell.spans WHERE attributes['gen_ai.response.id'] = {id:String}",
+            "FROM spanwell.spans WHERE response_id = {id:String}",
             id=response_id,
         ),
         seconds=2,
@@ -91,7 +91,7 @@ def test_a_tool_call_reaches_the_client_and_the_stored_texts(house: House, clien
     assert calls is not None
     stored(house, reply.id)
     trace_id, span_id = house.query(
-        "SELECT trace_id, span_id FROM spanwell.spans WHERE attributes['gen_ai.response.id'] = {id:String}", id=reply.id
+        "SELECT trace_id, span_id FROM spanwell.spans WHERE response_id = {id:String}", id=reply.id
     )[0]
     texts = house.api(f"traces/{trace_id}/spans/{span_id}")
     assert "Lisbon" in texts["input"]

@@ -40,7 +40,7 @@ def test_every_call_answered_while_the_collector_was_killed_is_a_row(house: Hous
     def rows() -> int:
         try:
             found = house.query(
-                "SELECT count() FROM spanwell.spans WHERE attributes['gen_ai.response.id'] IN {ids:Array(String)}",
+                "SELECT count() FROM spanwell.spans WHERE response_id IN {ids:Array(String)}",
                 ids=answered,
             )
         except OSError:

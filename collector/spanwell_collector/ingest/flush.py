@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 SEGMENT_BYTES: Final = 32 << 20  # what is decoded at once; it bounds the writer's memory
 SEGMENT_SPANS: Final = 8192  # where the engine's cost per span stops falling
 INSERT_SHARE: Final = 0.05  # of one core
-LONGEST_FLUSHES: Final = 5  # nothing waits longer than so many times the flush time
+LONGEST_FLUSHES: Final = 3  # nothing waits longer than so many times the flush time
 
 
 class Inserted(NamedTuple):
