@@ -1,24 +1,83 @@
 """How statements are spelled for a cluster: as text, and as the engine parses them."""
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from spanwell.errors import QueryError
+from spanwell_collector.calls import writing as calls
 from spanwell_collector.dialects.compile import render_mapping
 from spanwell_collector.dialects.mapping import load_mapping
 from spanwell_collector.lifecycle.copy import CREATE_COPIED
-from spanwell_collector.lifecycle.forget import CREATE_KEYS
+from spanwell_collector.lifecycle.forget import CONDITIONS, CREATE_KEYS, FIND_DUPLICATES, FIND_SPANS
 from spanwell_collector.lifecycle.retention import Days, Retention, make_rules
-from spanwell_collector.store.client import Store
-from spanwell_collector.store.cluster import pick_node, render
+from spanwell_collector.prices import gpu, reprice
+from spanwell_collector.rollups import builder
+from spanwell_collector.store.client import OF_SPANS, Store
+from spanwell_collector.store.cluster import CLUSTER_SETTINGS, pick_node, render
 from spanwell_collector.store.migrate import CREATE_DATABASE, CREATE_MIGRATIONS, load_migrations, migrate
 from spanwell_collector.store.pipeline.install import CREATE_PIPELINES, install_pipeline, render_pipeline
 
 SNAPSHOT = Path(__file__).with_name("cluster.sql")
 ON = "ON CLUSTER 'main'"
+SUMMED = {"table": "usage_hourly", "column": "hour", "period": "hour", "group": "hour"}
+
+
+# What is said once the tables are there, by whom.
+LATER = (
+    calls.COPY_TEXTS + "AND" + calls.THEIRS,
+    gpu.UPDATE.replace("<theirs>", gpu.THEIRS),
+    calls.UPDATE.format(assignments="user_id = 'a'", theirs=calls.THEIRS),
+    reprice.UPDATE,
+    *(text.format(**SUMMED, columns="a", aggregation="b", condition="c") for text in (builder.SUM, builder.SWEEP)),
+    *(f"DELETE FROM spanwell.{table} WHERE {condition}" for table, condition in OF_SPANS.items()),
+    *(f"ALTER TABLE spanwell.{table} DELETE WHERE {condition}" for table, condition in CONDITIONS.items()),
+    FIND_SPANS,
+    FIND_DUPLICATES,
+    "KILL MUTATION WHERE database = 'spanwell' AND NOT is_done SYNC",
+    "SYSTEM RELOAD DICTIONARY spanwell.price_cards",
+    "SYSTEM STOP CLEANUP spanwell.spans",
+    "SYSTEM STOP TTL MERGES",
+    "ALTER TABLE spanwell.spans APPLY PATCHES",
+    "ALTER TABLE spanwell.spans APPLY PATCHES IN PARTITION '2026-11-20'",
+    "ALTER TABLE spanwell.spans APPLY DELETED MASK",
+    "ALTER TABLE spanwell.spans DROP PART '20261120_1_1_0'",
+    "ALTER TABLE spanwell.spans MODIFY SETTING ttl_only_drop_parts = 1",
+)
+# An engine that has a keeper in memory makes replicated tables; without a server around it, it never fills them.
+REPLICATING = """
+<clickhouse>
+    <zookeeper><implementation>testkeeper</implementation></zookeeper>
+    <macros><shard>01</shard><replica>one</replica></macros>
+    <remote_servers><main><shard><replica><host>localhost</host><port>9000</port></replica></shard></main></remote_servers>
+</clickhouse>
+"""
+REPLICA = """
+import json, os, sys
+import chdb
+asked = json.load(sys.stdin)
+connection = chdb.connect(asked["place"])
+settings = ", ".join(f"{name} = '{value}'" for name, value in asked["settings"].items())
+for statement in (f"SET {settings}", *asked["statements"]):
+    try:
+        connection.query(statement, "Null")
+    except RuntimeError as error:
+        words = ("shutdown called", "TABLE_ALREADY_EXISTS", "ALL_CONNECTION_TRIES_FAILED")
+        if not any(word in str(error) for word in words):
+            print(statement, error)
+sys.stdout.flush()
+os._exit(0)  # a replica that never began does not end either
+"""
+
+
+def _render(statements: Iterable[str]) -> list[str]:
+    """For an engine that is no member of a cluster."""
+    return [text.replace(f" {ON}", "") for statement in statements for text in render(statement, "main")]
 
 
 def _list_schema() -> list[str]:
@@ -118,6 +177,32 @@ def test_the_engine_parses_every_statement(engine: Store) -> None:
     for statement in (*_list_schema(), *_list_views()):
         for text in render(statement, "main"):
             _parse(engine, text)
+
+
+@pytest.mark.parametrize("statement", LATER)
+def test_what_is_said_later_is_spelled_too(statement: str, engine: Store) -> None:
+    (text,) = render(statement, "main")
+
+    assert statement.lstrip().startswith("INSERT") or ON in text
+    _parse(engine, text)
+
+
+def test_an_engine_takes_the_tables_as_replicated_ones_and_what_deletes_from_them(tmp_path: Path) -> None:
+    created = [text for text in _render(_list_schema()) if text.startswith(("CREATE DATABASE", "CREATE TABLE"))]
+    changed = _render(f"ALTER TABLE spanwell.{table} DELETE WHERE {CONDITIONS[table]}" for table in CONDITIONS)
+    (tmp_path / "config.xml").write_text(REPLICATING, encoding="utf-8")
+
+    asked = {"place": f"{tmp_path / 'store'}?config-file={tmp_path / 'config.xml'}", "settings": CLUSTER_SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICA],
+        input=json.dumps({**asked, "statements": [*created, *changed]}),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+
+    assert done.stdout == ""
 
 
 def test_a_segment_goes_to_the_same_node_at_every_attempt() -> None:
