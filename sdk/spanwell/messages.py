@@ -16,12 +16,28 @@ from typing import Any, Final
 Part = dict[str, Any]
 Message = dict[str, Any]
 
-TEXT_KEYS: Final = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+TEXT_KEYS: Final = {
+    **dict.fromkeys(("text", "input_text", "output_text", "summary_text"), "text"),
+    "refusal": "refusal",
+}
 REASONING_KEYS: Final = ("reasoning_content", "reasoning")
+TOOL_CALL_IDS: Final = ("call_id", "id", "toolCallId")
+ARGUMENTS: Final = ("arguments", "input", "args")
+ANSWERED_IDS: Final = ("tool_use_id", "call_id", "id", "toolCallId")
+TOOL_RESPONSES: Final = ("tool_call_response", "tool_result", "tool-result")
+UNTYPED: Final = {
+    **dict.fromkeys(("functionCall", "function_call"), "tool_call"),
+    **dict.fromkeys(("functionResponse", "function_response"), "tool_call_response"),
+    **dict.fromkeys(("inlineData", "inline_data"), "blob"),
+}
+"""Gemini's parts have no type, but a key that says it."""
 
 
 def to_message(message: Mapping[str, Any]) -> Message:
-    """`message` of OpenAI's or Anthropic's shape, or of ours already, as `{role, parts}`; name and end reason stay."""
+    """`message` of OpenAI's, Anthropic's, Gemini's or Vercel's shape, or of ours already, as `{role, parts}`.
+
+    Its name and end reason stay.
+    """
     parts = message.get("parts")
     made: Message = {"role": message.get("role") or "user"}
     made["parts"] = [_read_part(part) for part in parts] if isinstance(parts, list) else list(_read_parts(message))
@@ -44,7 +60,7 @@ def _read_parts(message: Mapping[str, Any]) -> Iterator[Part]:
             yield {"type": "reasoning", "content": message[key]}
             break
     content = message.get("content")
-    if message.get("role") == "tool":
+    if message.get("role") == "tool" and not _has_tool_response(content):
         yield {"type": "tool_call_response", "id": message.get("tool_call_id", ""), "response": _plain(content)}
     elif isinstance(content, str):
         if content or not message.get("tool_calls"):
@@ -62,9 +78,24 @@ def _read_parts(message: Mapping[str, Any]) -> Iterator[Part]:
 def _read_part(part: Any) -> Part:
     if not isinstance(part, Mapping):
         return {"type": "text", "content": part if isinstance(part, str) else _plain(part)}
+    if "type" not in part:
+        part = _with_type(part)
     kind = part.get("type")
     read = READERS.get(kind) if isinstance(kind, str) else None
     return read(part) if read else {"type": "generic", **part}
+
+
+def _with_type(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(part.get("text"), str):
+        return {**part, "type": "reasoning" if part.get("thought") is True else "text"}
+    key = next((key for key in UNTYPED if isinstance(part.get(key), Mapping)), None)
+    return {**part[key], "type": UNTYPED[key]} if key else part
+
+
+def _has_tool_response(content: Any) -> bool:
+    return isinstance(content, list) and any(
+        isinstance(part, Mapping) and part.get("type") in TOOL_RESPONSES for part in content
+    )
 
 
 def _read_text(part: Mapping[str, Any]) -> Part:
@@ -73,7 +104,7 @@ def _read_text(part: Mapping[str, Any]) -> Part:
 
 
 def _read_reasoning(part: Mapping[str, Any]) -> Part:
-    return {"type": "reasoning", "content": part.get("thinking", part.get("content", part.get("text", "")))}
+    return {"type": "reasoning", "content": _plain(_first(part, ("thinking", "content", "text", "summary"), ""))}
 
 
 def _read_tool_call(call: Any) -> Part:
@@ -81,23 +112,19 @@ def _read_tool_call(call: Any) -> Part:
         return {"type": "generic", "content": call}
     function = call.get("function")
     named = function if isinstance(function, Mapping) else call
-    arguments = named.get("arguments", named.get("input"))
     return {
         "type": "tool_call",
-        "id": call.get("call_id", call.get("id")) or "",
-        "name": named.get("name", ""),
-        "arguments": _undo_json(arguments),
+        "id": _first(call, TOOL_CALL_IDS, ""),
+        "name": _first(named, ("name", "toolName"), ""),
+        "arguments": _undo_json(next((named[key] for key in ARGUMENTS if key in named), None)),
     }
 
 
 def _read_tool_response(part: Mapping[str, Any]) -> Part:
-    known = ("tool_use_id", "call_id", "id")
-    response = next((part[key] for key in ("response", "result", "content", "output") if key in part), "")
-    return {
-        "type": "tool_call_response",
-        "id": next((part[key] for key in known if part.get(key)), ""),
-        "response": _plain(response),
-    }
+    response = next((part[key] for key in ("response", "content", "output", "result") if key in part), "")
+    if part["type"] == "tool-result" and isinstance(response, Mapping):
+        response = response.get("value", response)
+    return {"type": "tool_call_response", "id": _first(part, ANSWERED_IDS, ""), "response": _plain(response)}
 
 
 def _read_image_url(part: Mapping[str, Any]) -> Part:
@@ -115,7 +142,7 @@ def _read_audio(part: Mapping[str, Any]) -> Part:
 def _read_source(part: Mapping[str, Any]) -> Part:
     source, modality = part.get("source"), "image" if part["type"] == "image" else "document"
     if not isinstance(source, Mapping):
-        return {"type": "generic", **part}
+        return _read_file(part)
     if isinstance(source.get("data"), str) and source.get("type") == "base64":
         return to_blob(source["data"], modality, str(source.get("media_type", "")))
     if "url" in source:
@@ -123,23 +150,37 @@ def _read_source(part: Mapping[str, Any]) -> Part:
     return {"type": "generic", **part}
 
 
+def _read_file(part: Mapping[str, Any]) -> Part:
+    file = part["file"] if isinstance(part.get("file"), Mapping) else part
+    data, mime_type = (
+        _first(file, ("file_data", "data", "image"), None),
+        str(_first(file, ("mediaType", "mimeType"), "")),
+    )
+    if not isinstance(data, str):
+        return {"type": "generic", **part}
+    if ":" in data[:8]:
+        return _read_url(data, mime_type.partition("/")[0])
+    return to_blob(data, mime_type.partition("/")[0], mime_type)
+
+
 def _read_blob(part: Mapping[str, Any]) -> Part:
-    if not isinstance(part.get("content"), str):
+    data, mime_type = _first(part, ("content", "data"), None), str(_first(part, ("mime_type", "mimeType"), ""))
+    if not isinstance(data, str):
         return dict(part)
-    return to_blob(part["content"], str(part.get("modality", "")), str(part.get("mime_type", "")))
+    return to_blob(data, str(part.get("modality") or mime_type.partition("/")[0]), mime_type)
 
 
 def _read_url(url: Any, modality: str) -> Part:
     head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
     if comma and head.startswith("data:") and head.endswith(";base64"):
-        return to_blob(data, modality, head[5:-7])
-    return {"type": "uri", "modality": modality, "uri": url}
+        return to_blob(data, modality or head[5:-7].partition("/")[0], head[5:-7])
+    return {"type": "uri", "modality": modality or "document", "uri": url}
 
 
 def to_blob(data: str, modality: str, mime_type: str) -> Part:
-    """What is kept of `data`, base64 text: SHA-256 and length of the bytes it stands for."""
+    """What is kept of `data`, base64 text of either alphabet: SHA-256 and length of the bytes it stands for."""
     try:
-        content = base64.b64decode(data)
+        content = base64.b64decode(data + "==", altchars=b"-_")
     except (binascii.Error, ValueError):
         content = data.encode("utf-8", "replace")
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -156,6 +197,11 @@ def _undo_json(text: Any) -> Any:
         return text
 
 
+def _first(fields: Mapping[str, Any], keys: tuple[str, ...], otherwise: Any) -> Any:
+    """The value of the first of `keys` that is filled."""
+    return next((fields[key] for key in keys if fields.get(key)), otherwise)
+
+
 def _plain(content: Any) -> Any:
     """A list of text blocks as one text; anything else as it is, its media cut."""
     if not isinstance(content, list):
@@ -169,10 +215,11 @@ def _plain(content: Any) -> Any:
 READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     **dict.fromkeys(TEXT_KEYS, _read_text),
     **dict.fromkeys(("reasoning", "thinking"), _read_reasoning),
-    **dict.fromkeys(("tool_call", "tool_use", "function_call", "function"), _read_tool_call),
-    **dict.fromkeys(("tool_call_response", "tool_result", "function_call_output"), _read_tool_response),
+    **dict.fromkeys(("tool_call", "tool_use", "function_call", "function", "tool-call"), _read_tool_call),
+    **dict.fromkeys((*TOOL_RESPONSES, "function_call_output"), _read_tool_response),
     **dict.fromkeys(("image_url", "input_image"), _read_image_url),
     "input_audio": _read_audio,
     **dict.fromkeys(("image", "document"), _read_source),
+    **dict.fromkeys(("file", "input_file"), _read_file),
     "blob": _read_blob,
 }

@@ -151,12 +151,6 @@ def _read_message(message: Mapping[str, Any], role: str, finish_reason: Any = No
     said["role"] = _read_role(said.get("role"), role)
     if "role" not in message and "type" in message and "content" not in message:
         said = {"role": said["role"], "content": [message]}  # a block on its own, as in Responses' input
-    if isinstance(said.get("parts"), list):
-        said["parts"] = [_read_part(part) for part in said["parts"]]
-    if isinstance(said.get("content"), list):
-        said["content"] = [_read_part(part) for part in said["content"]]
-        if said["role"] == "tool" and any(_is_tool_part(part) for part in said["content"]):
-            said["parts"] = said.pop("content")
     if finish_reason is not None:
         said["finish_reason"] = str(finish_reason)
     return to_message(said)
@@ -164,26 +158,6 @@ def _read_message(message: Mapping[str, Any], role: str, finish_reason: Any = No
 
 def _read_role(role: Any, otherwise: str) -> str:
     return ROLES.get(role, role) if isinstance(role, str) and role else otherwise
-
-
-def _read_part(part: Any) -> Any:
-    """Vercel's and Gemini's parts in words that `spanwell.messages` knows."""
-    if not isinstance(part, Mapping):
-        return part
-    if "type" not in part and isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
-    if part.get("type") == "tool-call":
-        arguments = part.get("input", part.get("args"))
-        return {"type": "tool_call", "id": part.get("toolCallId"), "name": part.get("toolName"), "arguments": arguments}
-    if part.get("type") == "tool-result":
-        output = part.get("output", part.get("result"))
-        said = output.get("value", output) if isinstance(output, Mapping) else output
-        return {"type": "tool_call_response", "id": part.get("toolCallId"), "response": said}
-    return part
-
-
-def _is_tool_part(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in ("tool_call_response", "tool_result")
 
 
 def _read_system(value: Any) -> list[Message]:
