@@ -17,6 +17,7 @@ from spanwell_collector.access.rights import OPEN_PATHS, Refusal, need_of
 from spanwell_collector.access.scope import confine, keep_within
 from spanwell_collector.api.answers import HANDLERS, answer_error, answer_json
 from spanwell_collector.api.backups import build_backup_routes
+from spanwell_collector.api.bodies import bound_body
 from spanwell_collector.api.dead_letters import build_dead_letter_routes
 from spanwell_collector.api.ledger import build_ledger_routes
 from spanwell_collector.api.prices import build_price_routes
@@ -75,7 +76,7 @@ def build_app(settings: Settings, parts: Parts) -> ASGIApp:
         elif path in BY_PATH:
             await receiver(confined, receive, send)
         else:
-            await api(confined, receive, send)
+            await api(confined, bound_body(receive), send)
 
     return application
 

@@ -1,10 +1,29 @@
 """What is posted: scores, drift checks and alert events, checked before anything is stored."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
 
 from spanwell_collector.api.params import SPAN_ID, TRACE_ID, Moment
+
+MAX_BODY_BYTES: Final = 8 << 20  # parsed, one takes many times its size
+
+
+def bound_body(receive: Receive) -> Receive:
+    """`receive`, which raises HTTPException when more has come than any question or posted thing can need."""
+    size = 0
+
+    async def receive_some() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the request is larger than {MAX_BODY_BYTES} bytes")
+        return message
+
+    return receive_some
 
 
 class ScoreIn(BaseModel):

@@ -165,6 +165,16 @@ def test_what_is_no_json_is_refused_and_nothing_worse(door: Door) -> None:
     assert reply.status_code == 403
 
 
+@pytest.mark.parametrize("project", ["*", "shop"])
+def test_more_than_anybody_would_post_is_not_read(door: Door, project: str) -> None:
+    headers = {**door.bearer("editor", project), "content-type": "application/json"}
+
+    reply = door.http.post("/api/v1/scores", content=b'["' + b"x" * (9 << 20) + b'"]', headers=headers)
+
+    assert reply.status_code == 413
+    assert reply.json()["error"]["message"] == "the request is larger than 8388608 bytes"
+
+
 def test_the_sql_door_is_for_readers_of_all_projects(door: Door) -> None:
     address = f"http://127.0.0.1:{door.service.settings.sql_port}/?query=SELECT+1"
 
