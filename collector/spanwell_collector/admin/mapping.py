@@ -1,7 +1,6 @@
 """`spanwell mapping`: how attributes of other dialects become ours, and what becomes of a payload."""
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from spanwell import conventions as c
 from spanwell.cli.console import write
 from spanwell.errors import ConfigError
+from spanwell.messages import to_messages
 from spanwell.settings import Settings
 from spanwell_collector import telemetry
 from spanwell_collector.dialects.compile import render_mapping
 from spanwell_collector.dialects.detect import PLAIN
 from spanwell_collector.dialects.explain import Fact, explain, list_unmapped
-from spanwell_collector.dialects.jsontext import to_text
+from spanwell_collector.dialects.jsontext import to_text, undo_json
 from spanwell_collector.dialects.mapping import Mappings, load_mapping
 from spanwell_collector.dialects.refine import CALLS, refine
 from spanwell_collector.dialects.values import Attributes, read_attributes
@@ -106,20 +106,21 @@ def _test(options: argparse.Namespace, _settings: Settings) -> int:
     for source in refined.resource_spans:
         refine(source, mapping)
     rows = _store(refined, mapping)
-    recognised = 0
+    count = recognised = 0
     for (scope, before), (_, after) in zip(_spans(sent), _spans(refined), strict=True):
         row = rows[after.trace_id.hex() + after.span_id.hex()]
+        count += 1
         recognised += row["dialect"] != PLAIN
         for line in _describe(
             scope, read_attributes(before.attributes), read_attributes(after.attributes), row, mapping
         ):
-            write(line)
+            write(_printable(line))
     for cut in (sample for metric in telemetry.CUT.collect() for sample in metric.samples):
         if cut.name.endswith("_total"):
             write(f"out of bounds and cut: {cut.labels['kind']}, {cut.value:.0f} times")
     if complaint:
         write(f"not accepted: {complaint}")
-    write(f"{recognised} of {len(rows)} spans are in a dialect that is known")
+    write(f"{recognised} of {count} spans are in a dialect that is known")
     return 0 if recognised else 1
 
 
@@ -200,17 +201,21 @@ def _origin(name: str, fact: Fact, sent: Attributes) -> str:
 
 
 def _describe_text(name: str, text: str, is_messages: bool, is_plain: bool, operation: str) -> Iterator[str]:
-    if is_messages:
-        for message in json.loads(text):
+    if is_messages and (messages := to_messages(undo_json(text))):
+        for message in messages:
             for part in message["parts"]:
                 said = part.get("content", part.get("name", part.get("response", "")))
                 yield f"    {name:<27} {message['role']}: {part['type']}: {_short(said)}"
-    elif is_plain:
+    elif is_messages or is_plain:
         note = "  (not read as messages)" if operation in CALLS else ""
         yield f"    {name:<27} {_short(text)}{note}"
 
 
 def _short(value: Any) -> str:
     text = to_text(value) if not isinstance(value, int | float) else str(value)
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return printable if len(printable) <= WIDTH else f"{printable[:WIDTH]}…"
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}…"
+
+
+def _printable(text: str) -> str:
+    """A payload may hold what steers a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from spanwell import conventions as c
 from spanwell_collector.admin.__main__ import main
 from tests.collector.dialects.spans import make_source, to_batch
 
@@ -44,6 +45,27 @@ def test_a_file_that_is_no_request_is_refused(
 
     assert main(["mapping", "test", str(path)]) == 2
     assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("messages", ["no messages", "[1, 2]"])
+def test_messages_that_are_none_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], messages: str
+) -> None:
+    path = tmp_path / "request.pb"
+    path.write_bytes(to_batch(make_source({c.OPERATION: "chat", c.INPUT_MESSAGES: messages}, scope="spanwell")))
+
+    assert main(["mapping", "test", str(path)]) == 0
+    assert messages in capsys.readouterr().out
+
+
+def test_what_steers_a_terminal_is_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "request.pb"
+    sent = {"gen_ai.system": "\x1b[31m", "error.type": "\x1b[2J"}
+    path.write_bytes(to_batch(make_source(sent, scope="a\x9b1m", name="b\x1b]0;c\x07", failed=True)))
+
+    main(["mapping", "test", str(path)])
+
+    assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
 
 
 def test_what_was_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
