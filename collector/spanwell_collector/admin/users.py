@@ -32,8 +32,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _forget(options: argparse.Namespace, settings: Settings) -> int:
     given = {"project": options.project, "dry_run": str(options.dry_run).lower()}
     params = {name: value for name, value in given.items() if value}
+    name = quote(options.user, safe="").replace(".", "%2E")  # a path of dots would lead elsewhere
     # No limit of time: the engine rewrites every part that holds a row of the user.
-    answer = ask(settings, "DELETE", f"/users/{quote(options.user, safe='')}", params=params, timeout_s=None)
+    answer = ask(settings, "DELETE", f"/users/{name}", params=params, timeout_s=None)
     for line in report(answer, dry_run=options.dry_run):
         write(line)
     return 0

@@ -25,6 +25,7 @@ FROM spanwell.access_audit
 ORDER BY ts DESC
 LIMIT {limit:UInt32}
 """
+PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"  # it is shown on the terminals of others
 TokenId = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
 
 
@@ -33,9 +34,9 @@ class TokenIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
     role: Role
-    project: Annotated[str, Field(min_length=1, max_length=200, description="* means all")] = EVERY_PROJECT
+    project: Annotated[str, Field(max_length=200, pattern=PRINTABLE, description="* means all")] = EVERY_PROJECT
     expires: AwareDatetime | None = None
 
     @model_validator(mode="after")

@@ -196,6 +196,13 @@ def test_an_administrator_of_one_project_hands_out_no_more_than_that(door: Door)
     assert door.http.get("/api/v1/tokens/audit", headers=admin).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["", "\x1b[2J", "two\nlines", "x" * 201])
+def test_a_name_that_cannot_be_shown_is_refused(door: Door, name: str) -> None:
+    reply = door.http.post("/api/v1/tokens", json={"name": name, "role": "viewer"}, headers=ROOT)
+
+    assert (reply.status_code, reply.json()["error"]["field"]) == (400, "name")
+
+
 def test_a_token_is_blocked_rotated_and_deleted(door: Door) -> None:
     made = door.make("viewer").json()
     path, old = f"/api/v1/tokens/{made['id']}", {"x-api-key": made["secret"]}

@@ -185,10 +185,12 @@ def test_the_command_forgets_and_writes_down_no_name(tmp_path: Path) -> None:
     with connect(service) as client:
         client.send(make_batch([SpanIn(attributes=call(user__id=ALICE)), SpanIn(2, attributes=call())]))
         dry = _spanwell(service, "users", "forget", ALICE, "--dry-run")
+        dots = _spanwell(service, "users", "forget", "..", "--dry-run")
         done = _spanwell(service, "users", "forget", ALICE)
         left = client.count()
 
     assert (dry.returncode, dry.stdout.splitlines()[0]) == (0, "spans: found 1")
+    assert (dots.returncode, dots.stdout.splitlines()[0]) == (0, "found nothing")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "spans: deleted 1")
     assert left == 1
     assert service.stop() == 0
