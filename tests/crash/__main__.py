@@ -5,11 +5,13 @@ so. Exits with 1 if one case does not hold.
 """
 
 import argparse
+import contextlib
 import random
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ from tests.crash.sender import SPANS_A_BATCH, Sender
 from tests.crash.victim import POINTS
 from tests.services import answers, clean_environ, make_collector_settings, start_collector
 
-IDS = "SELECT trace_id FROM spanwell.spans ORDER BY trace_id FORMAT TabSeparated"
+IDS = "SELECT trace_id FROM spanwell.spans WHERE NOT ignore(*) ORDER BY trace_id FORMAT TabSeparated"  # all is read
 FAST = {"SPANWELL_FLUSH_MS": "30"}
 
 
@@ -35,7 +37,8 @@ def main() -> None:
         *((f"kill -9 at {point}", lambda data, point=point: kill_at(data, point)) for point in POINTS),
         (f"{arguments.kills} times kill -9 at random", lambda data: kill_at_random(data, arguments.kills)),
         ("answers lost after the commit", lose_answers),
-        ("disk full", fill_the_disk),
+        ("disk full, of the spool", fill_the_disk),
+        ("disk full, of everything", fill_the_whole_disk),
         ("flipped bits", flip_bits),
         (f"store away for {arguments.outage_seconds} s", lambda data: go_away(data, arguments.outage_seconds)),
     ]
@@ -102,6 +105,41 @@ def fill_the_disk(data: Path) -> str:
     assert victim.wait(30) == 0, "did not stop"
     assert set(sender.refusals) == {503}, f"answered {set(sender.refusals)}"
     return check(data, sender)
+
+
+def fill_the_whole_disk(data: Path) -> str:
+    """Store and spool on one disk, which something else fills up to the last byte, again and again."""
+    mount = f"mount -t tmpfs -o size=400m data {data} && exec {sys.executable} -m tests.crash.victim outage 0"
+    victim = start_victim(data, command=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount])
+    ballast = Path(f"/proc/{victim.pid}/root{data}/ballast")
+    sender = Sender("whole", text="x" * 2_000)
+    for _ in range(3):
+        sender.send_until(url_of(data), time.monotonic() + 1)
+        filler = threading.Thread(target=fill, args=(ballast,))
+        filler.start()
+        deadline = time.monotonic() + 5
+        while filler.is_alive() or time.monotonic() < deadline:
+            sender.send(url_of(data))
+        ballast.unlink()
+        sender.finish(url_of(data))
+    assert set(sender.refusals) == {503}, f"answered {set(sender.refusals)}"
+    with httpx.Client(base_url=url_of(data), timeout=30) as http:
+        left = poll(lambda: http.get("/health").json()["spool_bytes"], lambda size: size == 0, seconds=30)
+    reply = httpx.get(RUNNING[data].sql_url, params={"query": IDS}, timeout=30)
+    assert reply.status_code == 200, f"the store cannot be read: {reply.text[:200]}"
+    stored = [int(line, 16) for line in reply.text.split()]
+    victim.terminate()
+    assert (victim.wait(30), left) == (0, 0), f"{left} bytes were never stored"
+    assert stored == sorted(sender.acknowledged), f"{len(sender.acknowledged)} acknowledged, {len(stored)} stored"
+    return f"{len(stored)} spans acknowledged, stored once each"
+
+
+def fill(ballast: Path) -> None:
+    """In a second or two, so that inserts are under way at every amount of space."""
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 20))
+            time.sleep(0.002)
 
 
 def flip_bits(data: Path) -> str:
