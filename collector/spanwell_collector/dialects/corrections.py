@@ -16,6 +16,7 @@ Correct = Callable[[Any, Attributes], None]
 ERROR: Final = 2  # Status.StatusCode of OTLP
 MOST_TOKENS: Final = (1 << 32) - 1  # what the store's columns hold
 SECOND: Final = 1_000_000_000  # nanoseconds
+DAY: Final = 86_400 * SECOND
 SCRUBBED: Final = "[Scrubbed due to"
 VERCEL_APIS: Final = frozenset(
     {"chat", "completion", "embedding", "image", "messages", "responses", "speech", "transcription"}
@@ -156,9 +157,10 @@ def _read_time(text: Any) -> int | None:
 
 
 def _stretch(span: Any, duration_s: Any) -> None:
-    """Begin the span `duration_s` before its end."""
-    if isinstance(duration_s, int | float) and 0 < duration_s < 86_400:
-        span.start_time_unix_nano = max(0, span.end_time_unix_nano - int(duration_s * SECOND))
+    """Begin the span `duration_s` before its end. Only its beginning was found to be a time that can be stored."""
+    is_short = 0 <= span.end_time_unix_nano - span.start_time_unix_nano < DAY
+    if is_short and isinstance(duration_s, int | float) and 0 < duration_s < 86_400:
+        span.start_time_unix_nano = span.end_time_unix_nano - int(duration_s * SECOND)
 
 
 CORRECTIONS: Final[Mapping[str, Correct]] = {

@@ -148,6 +148,15 @@ def test_a_streamed_call_of_logfire_is_the_log_at_its_end() -> None:
     assert "duration" not in made
 
 
+def test_a_false_end_does_not_put_the_beginning_where_no_row_is_kept() -> None:
+    source = make_source({c.OPERATION: "chat", "logfire.span_type": "log", "duration": 0.5}, scope="logfire.openai")
+    span_of(source).end_time_unix_nano = 1
+
+    refine(source, MAPPING)
+
+    assert span_of(source).start_time_unix_nano == BEGIN
+
+
 @pytest.mark.parametrize(("failed", "is_call"), [(False, False), (True, True)])
 def test_the_request_of_a_streamed_call_of_logfire_is_a_call_only_when_it_failed(failed: bool, is_call: bool) -> None:
     source = make_source({c.OPERATION: "chat", "logfire.span_type": "span"}, scope="logfire.openai", failed=failed)
