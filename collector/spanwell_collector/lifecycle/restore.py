@@ -11,6 +11,7 @@ from spanwell_collector.store.client import Store
 from spanwell_collector.store.migrate import load_migrations
 from spanwell_collector.store.statements import quote_text
 
+UNFINISHED: Final = "restoring"  # a collector must not take for its store what was cut short
 COUNT: Final = "SELECT count() AS rows FROM spanwell.{table}"
 
 
@@ -38,8 +39,8 @@ def _list_data(data: Path) -> list[Path]:
 
 
 def _fill(source: Path, data: Path, manifest: Manifest, report: Report) -> None:
-    path = data / "store"
-    path.mkdir(parents=True, exist_ok=True)
+    path = data / UNFINISHED
+    path.mkdir(parents=True)
     store = Store(path=path, backups=source)
     copy = f"RESTORE DATABASE spanwell FROM File({quote_text(str(_find_copy(source)))})"
     try:
@@ -54,6 +55,7 @@ def _fill(source: Path, data: Path, manifest: Manifest, report: Report) -> None:
         store.close()
     if (source / STATES).is_dir():
         shutil.copytree(source / STATES, data, dirs_exist_ok=True)
+    path.rename(data / "store")
 
 
 def _find_copy(source: Path) -> Path:

@@ -129,8 +129,10 @@ def test_a_backup_whose_rows_are_past_their_time_is_restored(tmp_path: Path) -> 
     def linger(step: str) -> None:
         if step == "counting rows":
             time.sleep(2)  # a merge that drops old rows begins within a second
+            assert not (tmp_path / "new" / "store").exists()  # it is not whole yet
 
     assert restore(backups / "one", tmp_path / "new", report=linger).tables["spans"] == 1
+    assert (tmp_path / "new" / "store").is_dir()
 
 
 def _ignore(step: str) -> None:
