@@ -130,15 +130,20 @@ class _Groups:
         self.counting = counting
         self._leader: dict[Key, Key] = {}
         self._emitters: dict[Key, set[tuple[str, str, bool]]] = defaultdict(set)
+        self._sizes: dict[Key, int] = defaultdict(int)  # the larger one leads: many are joined in little time
         for node in nodes:
-            self._emitters[counting[node.span.key].span.key].add(node.span.emitter)
+            key = counting[node.span.key].span.key
+            self._emitters[key].add(node.span.emitter)
+            self._sizes[key] += 1
 
     def join(self, one: Key, other: Key, *, is_part: bool) -> None:
         """Make two calls one, unless one emitter tells of both and not of parts."""
-        first, second = (self._lead(self.counting[key].span.key) for key in (one, other))
+        leaders = (self._lead(self.counting[key].span.key) for key in (one, other))
+        second, first = sorted(leaders, key=lambda key: (self._sizes[key], key))
         if first != second and (is_part or self._emitters[first].isdisjoint(self._emitters[second])):
             self._leader[second] = first
             self._emitters[first] |= self._emitters[second]
+            self._sizes[first] += self._sizes[second]
 
     def told(self) -> list[tuple[Node, list[Node]]]:
         """Each call that counts, with the others that tell of it, in the order of time."""

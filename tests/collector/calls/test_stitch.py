@@ -245,6 +245,14 @@ def test_a_trace_as_deep_as_it_is_long_is_stitched() -> None:
     assert counting(*chain) == ["4999"]
 
 
+def test_of_a_thousand_emitters_that_tell_of_one_response_one_counts() -> None:
+    told = [
+        call(f"{number}", "root", scope=f"s{number}", response_id="chat-0001", ts_us=number) for number in range(1000)
+    ]
+
+    assert counting(span("root"), *told) == ["0"]
+
+
 def test_what_may_still_change_a_decision_is_told() -> None:
     loose = stitch([call("call", "unseen", response_id="chat-0001"), gateway("proxy", trace_id="u")]).loose
 
