@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -57,16 +59,24 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 
 def _replay(options: argparse.Namespace, settings: Settings) -> int:
     """1 when one of them was refused again."""
-    ids = [letter["id"] for letter in _letters(settings)] if options.all else [options.id]
-    refused = [letter_id for letter_id in ids if not _is_stored(settings, letter_id)]
-    write(f"{len(ids) - len(refused)} stored, {len(refused)} refused again")
-    return 1 if refused else 0
+    ids = _each_id(settings) if options.all else [options.id]
+    counts = Counter(_is_stored(settings, letter_id) for letter_id in ids)
+    write(f"{counts[True]} stored, {counts[False]} refused again")
+    return 1 if counts[False] else 0
 
 
 def _drop(options: argparse.Namespace, settings: Settings) -> int:
     ask(settings, "DELETE", f"{PATH}/{options.id}")
     write("dropped")
     return 0
+
+
+def _each_id(settings: Settings) -> Iterator[str]:
+    """Of more letters than one answer lists, too: what has been stored makes room for the next."""
+    seen: set[str] = set()
+    while fresh := [letter["id"] for letter in _letters(settings) if letter["id"] not in seen]:
+        seen.update(fresh)
+        yield from fresh
 
 
 def _letters(settings: Settings, project: str = "") -> list[dict[str, Any]]:

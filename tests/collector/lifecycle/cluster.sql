@@ -806,6 +806,8 @@ ORDER BY (table_name, ts)
 
 CREATE TABLE spanwell.retention ON CLUSTER 'main' AS spanwell.retention_local ENGINE = Distributed('main', 'spanwell', 'retention_local', cityHash64(table_name, ts))
 
+ALTER TABLE spanwell.scores_local ON CLUSTER 'main' MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1
+
 ALTER TABLE spanwell.spans_local ON CLUSTER 'main' MODIFY TTL toDateTime(ts) + toIntervalDay(90)
 
 ALTER TABLE spanwell.texts_local ON CLUSTER 'main' MODIFY TTL toDateTime(ts) + toIntervalDay(30)
