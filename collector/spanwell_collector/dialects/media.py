@@ -5,14 +5,30 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from spanwell.messages import to_blob
+from spanwell_collector import telemetry
+from spanwell_collector.dialects.jsontext import to_json
 
 DEEPEST: Final = 32  # what nests deeper is left out, so that nothing later runs out of stack
 SHORTEST_DATA: Final = 256  # characters: less is cheaper to keep than its digest
 MIME_KEYS: Final = ("mime_type", "media_type", "mimeType", "mediaType", "format")
 DATA_KEYS: Final = ("data", "content", "bytes", "b64_json", "base64")
+MARKS: Final = ("base64", '"b64_json"', *(f'"{key}"' for key in MIME_KEYS))
 DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)[^,]{0,100};base64,", re.ASCII)
 BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}\Z", re.ASCII)
 LONGEST_VECTOR: Final = 64  # numbers: a longer list is an embedding
+
+
+DIGEST: Final = '"digest":"sha256:'
+
+
+def write_content(content: Any) -> str:
+    """`content` as JSON text without media; messages have given theirs up when they were read."""
+    text = to_json(content)
+    if has_media(text) or not text:
+        text = to_json(cut_media(content))
+    if count := text.count(DIGEST):
+        telemetry.CUT.labels("media").inc(count)
+    return text
 
 
 def cut_media(value: Any, depth: int = 0) -> Any:
@@ -32,7 +48,7 @@ def cut_media(value: Any, depth: int = 0) -> Any:
 
 def has_media(text: str) -> bool:
     """Whether `text` may hold media: cheap, and wrong only towards yes."""
-    return len(text) > SHORTEST_DATA and ("base64" in text or any(f'"{key}"' in text for key in MIME_KEYS))
+    return len(text) > SHORTEST_DATA and any(mark in text for mark in MARKS)
 
 
 def _cut_text(text: str) -> Any:

@@ -19,9 +19,8 @@ from spanwell_collector.dialects.bounds import (
 from spanwell_collector.dialects.content import take_content
 from spanwell_collector.dialects.corrections import CORRECTIONS, ERROR, NAMED, SECOND, correct_name, correct_usage
 from spanwell_collector.dialects.detect import NATIVE, PLAIN, detect_marks, detect_scope
-from spanwell_collector.dialects.jsontext import to_json
 from spanwell_collector.dialects.mapping import Mappings, look_up, say
-from spanwell_collector.dialects.media import cut_media, has_media
+from spanwell_collector.dialects.media import write_content
 from spanwell_collector.dialects.messages import is_conversation, read_answer, read_request
 from spanwell_collector.dialects.values import Attributes, read_attributes, take_out, write_attributes
 
@@ -112,23 +111,18 @@ def _translate(span: Span, attributes: Attributes, dialect: str, mapping: Mappin
 def _place_given(attributes: Attributes, operation: str, given: Any) -> None:
     messages = read_request(given) if operation in CALLS or is_conversation(given) else None
     if messages:
-        attributes[c.INPUT_MESSAGES] = _write(messages)
+        attributes[c.INPUT_MESSAGES] = write_content(messages)
     elif given is not None:
-        attributes[c.INPUT] = _write(given)
+        attributes[c.INPUT] = write_content(given)
 
 
 def _place_returned(attributes: Attributes, operation: str, returned: Any) -> list[Message]:
     messages = read_answer(returned) if operation in CALLS or is_conversation(returned) else None
     if messages:
-        attributes[c.OUTPUT_MESSAGES] = _write(messages)
+        attributes[c.OUTPUT_MESSAGES] = write_content(messages)
     elif returned is not None:
-        attributes[c.OUTPUT] = _write(returned)
+        attributes[c.OUTPUT] = write_content(returned)
     return messages or []
-
-
-def _write(content: Any) -> str:
-    text = to_json(content)
-    return to_json(cut_media(content)) if has_media(text) or not text else text
 
 
 def _tell_error(span: Span, attributes: Attributes) -> None:

@@ -11,8 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from spanwell.conventions import INPUT_MESSAGES, OUTPUT_MESSAGES, PROJECT, RESPONSE_ID
 from spanwell.messages import Message
 from spanwell_collector.dialects.bounds import bound_attributes
-from spanwell_collector.dialects.jsontext import to_json
-from spanwell_collector.dialects.media import cut_media
+from spanwell_collector.dialects.media import write_content
 from spanwell_collector.dialects.messages import DETAILS_EVENT, EventMessages, is_content_event, read_event_messages
 from spanwell_collector.dialects.values import Attributes, read_attributes, read_value
 from spanwell_collector.ingest.faults import NEWEST_NS, NO_SPAN, NO_TRACE, OLDEST_NS
@@ -169,7 +168,7 @@ def _read_messages(event: _Event) -> EventMessages:
 
 def _write(name: str, messages: list[Message]) -> str:
     """As JSON text within the bounds of a span's own messages."""
-    return str(bound_attributes({name: to_json(cut_media(messages))})[name]) if messages else ""
+    return str(bound_attributes({name: write_content(messages)})[name]) if messages else ""
 
 
 def _add_score(made: Events, event: _Event, source: ResourceLogs, scope: ScopeLogs) -> bool:
