@@ -101,10 +101,11 @@ GROUP BY service
 )
 ORDER BY service, instance, numbered
 """
+# Counted back from the last batch, not from now: who missed its answer when we went down asks when we are back.
 ACCEPTED: Final = """
 SELECT digest
 FROM spanwell.ledger
-WHERE received > now() - INTERVAL 6 HOUR AND digest != 0
+WHERE received > (SELECT max(received) FROM spanwell.ledger) - INTERVAL 6 HOUR AND digest != 0
 GROUP BY digest
 ORDER BY max(received) DESC
 LIMIT 100000

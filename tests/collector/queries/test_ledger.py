@@ -199,6 +199,15 @@ def test_many_gaps_are_all_counted_and_the_first_hundred_named(book: Book) -> No
     assert book.gaps() == [(2 * number + 1, 1) for number in range(MOST_GAPS)]
 
 
+def test_accepted_digests_are_still_known_after_a_long_outage(book: Book) -> None:
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    book.store.command("TRUNCATE TABLE spanwell.ledger")
+    book.enter(0, 1, digest=7, received=two_days_ago)
+    book.enter(1, 1, digest=8, received=two_days_ago - timedelta(hours=7))
+
+    assert list_accepted(book.store) == [(7).to_bytes(8, "little")]
+
+
 def test_accepted_digests_are_told_oldest_first(book: Book) -> None:
     now = datetime.now(UTC) + timedelta(minutes=5)  # newer than what other tests have entered
     book.enter(0, 1, digest=2**64 - 2, received=now - timedelta(seconds=2))
