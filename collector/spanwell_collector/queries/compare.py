@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spanwell_collector.queries.metrics import get_breakdown, get_totals
+from spanwell_collector.queries.metrics import break_down, get_totals
 from spanwell_collector.queries.selection import Selection
+from spanwell_collector.queries.sources import Source, choose_sources
 from spanwell_collector.registry import Field
 from spanwell_collector.store.client import Store
 
@@ -22,7 +23,7 @@ def compare(
     With `by`, a group that one side lacks has no value there; groups with most requests come first.
     """
     asked = [SAMPLES, *(name for name in metrics if name != SAMPLES)]
-    first, second = (_measure(store, side, asked, by) for side in sides)
+    first, second = (_measure(store, side, asked, by) for side in choose_sources(store, sides, asked, by))
     groups = sorted(
         first.keys() | second.keys(), key=lambda group: (-_count(first, group) - _count(second, group), group)
     )
@@ -34,10 +35,10 @@ def compare(
     return pa.Table.from_pylist(rows, schema=_schema(by))
 
 
-def _measure(store: Store, side: Selection, asked: Sequence[str], by: Field | None) -> dict[str, dict[str, Any]]:
+def _measure(store: Store, side: Source, asked: Sequence[str], by: Field | None) -> dict[str, dict[str, Any]]:
     if by is None:
         return {"": get_totals(store, side, asked).to_pylist()[0]}
-    rows = get_breakdown(store, side, asked, by=by, limit=MOST_GROUPS).to_pylist()
+    rows = break_down(store, side, asked, by=by, limit=MOST_GROUPS).to_pylist()
     return {row[by.name]: row for row in rows}
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from spanwell_collector.queries.selection import WINDOW, Selection, bind_key, express, statement
-from spanwell_collector.queries.sources import Source, choose_source
+from spanwell_collector.queries.sources import Source, choose_source, choose_sources
 from spanwell_collector.registry import Field
 from spanwell_collector.store.client import Store
 
@@ -33,14 +33,15 @@ class Series(NamedTuple):
 
 def get_overview(store: Store, selection: Selection, metrics: Sequence[str]) -> pa.Table:
     """The metrics over the selection and over the window before it, two rows."""
-    windows = [("current", selection), ("previous", selection.previous())]
-    return pa.concat_tables([_get_window(store, name, window, metrics) for name, window in windows])
+    windows = (selection, selection.previous())
+    sources = choose_sources(store, windows, metrics)
+    named = zip(("current", "previous"), windows, sources, strict=True)
+    return pa.concat_tables([_get_window(store, name, window, source, metrics) for name, window, source in named])
 
 
-def _get_window(store: Store, name: str, selection: Selection, metrics: Sequence[str]) -> pa.Table:
-    source = choose_source(store, selection, metrics)
+def _get_window(store: Store, name: str, selection: Selection, source: Source, metrics: Sequence[str]) -> pa.Table:
     sql = statement(
-        f"SELECT {{window:String}} AS window, {_measure(source, metrics)}",
+        f"SELECT {{window:String}} AS window, {source.measure_all(metrics)}",
         f"FROM {source.relation}",
         f"WHERE {source.where}",
     )
@@ -49,10 +50,9 @@ def _get_window(store: Store, name: str, selection: Selection, metrics: Sequence
     return rows.append_column("simulated", simulated.cast(pa.bool_()))
 
 
-def get_totals(store: Store, selection: Selection, metrics: Sequence[str]) -> pa.Table:
-    """The metrics over the selection, one row."""
-    source = choose_source(store, selection, metrics)
-    sql = statement(f"SELECT {_measure(source, metrics)}", f"FROM {source.relation}", f"WHERE {source.where}")
+def get_totals(store: Store, source: Source, metrics: Sequence[str]) -> pa.Table:
+    """The metrics over a source, one row."""
+    sql = statement(f"SELECT {source.measure_all(metrics)}", f"FROM {source.relation}", f"WHERE {source.where}")
     return store.query(sql, source.parameters).rename_columns(list(metrics))
 
 
@@ -65,7 +65,7 @@ def get_series(
     sql = statement(
         f"SELECT {source.bucket} AS bucket,",
         _fold(by, source) if by else "",
-        _measure(source, metrics),
+        source.measure_all(metrics),
         f"FROM {source.relation}",
         f"WHERE {source.where}",
         "GROUP BY bucket" + (", grp" if by else ""),
@@ -81,7 +81,7 @@ def _fold(by: Field, source: Source) -> str:
         f"SELECT {group} AS largest",
         f"FROM {source.relation}",
         f"WHERE {source.where}",
-        f"GROUP BY largest ORDER BY {source.measure('requests')} DESC, largest LIMIT {GROUPS}",
+        f"GROUP BY largest ORDER BY {source.measure('requests', ())} DESC, largest LIMIT {GROUPS}",
     )
     return f"if({group} IN ({largest}), {group}, '{OTHER}') AS grp,"
 
@@ -94,10 +94,14 @@ def choose_bucket(length: timedelta) -> int:
 
 def get_breakdown(store: Store, selection: Selection, metrics: Sequence[str], *, by: Field, limit: int) -> pa.Table:
     """The metrics a value of `by`, largest first metric first."""
-    source = choose_source(store, selection, metrics, by)
+    return break_down(store, choose_source(store, selection, metrics, by), metrics, by=by, limit=limit)
+
+
+def break_down(store: Store, source: Source, metrics: Sequence[str], *, by: Field, limit: int) -> pa.Table:
+    """The same over a source."""
     sql = statement(
         f"SELECT {express(by, BY_KEY)} AS grp,",
-        _measure(source, metrics),
+        source.measure_all(metrics),
         f"FROM {source.relation}",
         f"WHERE {source.where}",
         f"GROUP BY grp ORDER BY m_{metrics[0]} DESC NULLS LAST, grp LIMIT {{limit:UInt32}}",
@@ -110,7 +114,7 @@ def get_values(store: Store, selection: Selection, dimension: Field) -> pa.Table
     """The values a dimension takes, most used first."""
     source = choose_source(store, selection, ["requests"], dimension)
     sql = statement(
-        f"SELECT {express(dimension, BY_KEY)} AS value, {source.measure('requests')} AS m_requests",
+        f"SELECT {express(dimension, BY_KEY)} AS value, {source.measure('requests', ())} AS m_requests",
         f"FROM {source.relation}",
         f"WHERE {source.where} AND value != ''",
         "GROUP BY value ORDER BY m_requests DESC, value LIMIT 1000",
@@ -121,8 +125,3 @@ def get_values(store: Store, selection: Selection, dimension: Field) -> pa.Table
 
 def _bind(by: Field | None) -> dict[str, str]:
     return bind_key(by, BY_KEY) if by else {}
-
-
-def _measure(source: Source, metrics: Sequence[str]) -> str:
-    # Aliases stand apart from columns, or `sum(input_tokens) AS input_tokens` would aggregate an aggregate.
-    return ", ".join(f"{source.measure(name)} AS m_{name}" for name in metrics)

@@ -12,7 +12,7 @@ from spanwell_collector.queries.selection import WINDOW, Selection, microseconds
 from spanwell_collector.store.client import Store
 
 FIRST_CHUNK: Final = 1024
-LARGEST_CHUNK: Final = 65_536
+LARGEST_CHUNK: Final = 262_144
 DURATION_MS: Final = "max(toUnixTimestamp64Micro(ts) / 1000 + duration_ms) - toUnixTimestamp64Micro(min(ts)) / 1000"
 BETWEEN: Final = (
     "ts BETWEEN fromUnixTimestamp64Micro({from_us:Int64}, 'UTC') AND fromUnixTimestamp64Micro({to_us:Int64}, 'UTC')"
@@ -52,28 +52,45 @@ class Chunk(NamedTuple):
     floor_us: int | None
 
 
-def pick_traces(
-    store: Store, selection: Selection, driver: Driver, *, after: Cursor | None, min_duration_ms: float, limit: int
-) -> Picked:
-    """The first `limit` traces behind `after`. `selection` filters them when `driver` reads texts."""
+def pick_traces(store: Store, selection: Selection, driver: Driver, *, after: Cursor | None, limit: int) -> Picked:
+    """The first `limit` traces behind `after`."""
     picked: list[Cursor] = []
     bounds: Bounds = {}
-    for some, floor_us in _read_groups(store, selection, driver, after, limit):
+    for some, floor_us in _read_groups(store, driver, after, limit):
         begun = some
         if floor_us is not None:
             bounds |= _read_bounds(store, [one.id for one in some])
             begun = _drop_earlier(store, selection, driver, begun, bounds, floor_us)
-        if driver.table == "texts" and selection.filters:
-            begun = _keep(store, begun, f"countIf({selection.matches()}) > 0", selection.parameters())
-        if min_duration_ms:
-            bound = {"project": selection.project, "min_ms": min_duration_ms}
-            begun = _keep(store, begun, f"{DURATION_MS} >= {{min_ms:Float64}}", bound)
         picked += begun
         if len(picked) >= limit:
             break
     page = picked[:limit]
     bounds |= _read_bounds(store, [one.id for one in page if one.id not in bounds])
     return Picked(page, *_span_bounds(bounds[one.id] for one in page if one.id in bounds))
+
+
+def pick_long_traces(
+    store: Store, selection: Selection, driver: Driver, *, after: Cursor | None, min_ms: float, limit: int
+) -> Picked:
+    """The same for traces that took `min_ms` within the window, or longer; every trace of it is looked at."""
+    matching = statement("SELECT trace_id", f"FROM spanwell.{driver.table}", f"WHERE {driver.where}")
+    sql = statement(
+        "SELECT any(trace_id) AS id, toUnixTimestamp64Micro(min(ts)) AS first_us,",
+        "toUnixTimestamp64Micro(max(ts)) AS last_us",
+        "FROM spanwell.spans",
+        f"WHERE {WINDOW}",
+        f"AND trace_id IN ({matching})" if selection.filters or driver.table != "spans" else "",
+        "GROUP BY sipHash64(trace_id)",
+        f"HAVING {DURATION_MS} >= {{min_ms:Float64}}",
+        "AND (first_us, id) < ({after_us:Int64}, {after_id:String})" if after else "",
+        "ORDER BY first_us DESC, id DESC LIMIT {limit:UInt32}",
+    )
+    asked = {**driver.parameters, "min_ms": min_ms, "limit": limit}
+    if after:
+        asked |= {"after_us": after.ts_us, "after_id": after.id}
+    rows = store.query(sql, asked).to_pylist()
+    page = [Cursor(row["first_us"], row["id"]) for row in rows]
+    return Picked(page, *_span_bounds(_read_bounds(store, [one.id for one in page]).values()))
 
 
 def read_bounds(store: Store, ids: Sequence[str]) -> tuple[int, int]:
@@ -94,17 +111,17 @@ def _span_bounds(bounds: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _read_groups(
-    store: Store, selection: Selection, driver: Driver, after: Cursor | None, size: int
+    store: Store, driver: Driver, after: Cursor | None, size: int
 ) -> Iterator[tuple[list[Cursor], int | None]]:
     """Traces behind `after`, newest first, `size` at a time: what a page does not need is not looked at closer."""
-    for chunk in _read_chunks(store, selection, driver, after):
+    for chunk in _read_chunks(store, driver, after):
         behind = sorted((one for one in chunk.traces if after is None or one < after), reverse=True)
         for first in range(0, len(behind), size):
             yield behind[first : first + size], chunk.floor_us
 
 
-def _read_chunks(store: Store, selection: Selection, driver: Driver, after: Cursor | None) -> Iterator[Chunk]:
-    ceiling_us = after.ts_us if after else microseconds(selection.end)
+def _read_chunks(store: Store, driver: Driver, after: Cursor | None) -> Iterator[Chunk]:
+    ceiling_us = after.ts_us if after else driver.parameters["end_us"]
     size = FIRST_CHUNK
     while True:
         traces, rows = _read_rows(store, driver, ceiling_us, size)
@@ -150,21 +167,12 @@ def _drop_earlier(
     return [one for one in traces if one.id not in earlier]
 
 
-def _keep(store: Store, traces: list[Cursor], having: str, parameters: dict[str, Any]) -> list[Cursor]:
-    """The traces of which all spans together have what is asked for."""
-    if not traces:
-        return []
-    ids = [one.id for one in traces]
-    from_us, to_us = read_bounds(store, ids)
-    sql = statement("SELECT trace_id FROM spanwell.spans", f"WHERE {OF_TRACES}", f"GROUP BY trace_id HAVING {having}")
-    asked = {**parameters, "ids": ids, "from_us": from_us, "to_us": to_us}
-    kept = set(store.query(sql, asked).column("trace_id").to_pylist())
-    return [one for one in traces if one.id in kept]
-
-
 def drive_by_spans(selection: Selection) -> Driver:
     return Driver("spans", selection.where(), selection.parameters())
 
 
 def drive_by_texts(selection: Selection, condition: str, parameters: dict[str, Any]) -> Driver:
-    return Driver("texts", f"{WINDOW} AND {condition}", {**selection.parameters(), **parameters})
+    """Texts that meet `condition`, of traces that `selection` filters."""
+    traces = statement("SELECT trace_id", "FROM spanwell.spans", f"WHERE {selection.where()}")
+    filtered = f"AND trace_id IN ({traces}) " if selection.filters else ""
+    return Driver("texts", f"{WINDOW} {filtered}AND {condition}", {**selection.parameters(), **parameters})

@@ -15,6 +15,7 @@ from spanwell_collector.store.client import Store
 PASS: Final = 0.5  # a score above this counts as passed; a judge that is unsure gives 0.5
 LATEST: Final = "spanwell.scores FINAL"
 GROUPS: Final = ("name", "source", "model", "app")
+OF_SPANS: Final = frozenset({"model", "app"})
 
 
 class Score(NamedTuple):
@@ -65,7 +66,7 @@ def summarize_scores(store: Store, selection: Selection, by: Sequence[str]) -> p
     groups = ", ".join(f"{name} AS g_{name}" for name in by)
     sql = statement(
         f"SELECT {groups}, count() AS scores, avg(value) AS mean, countIf(value > {PASS}) / count() AS pass_rate",
-        f"FROM ({_scored(selection)})",
+        f"FROM ({_scored(selection, by)})",
         "GROUP BY " + ", ".join(f"g_{name}" for name in by),
         "ORDER BY scores DESC, " + ", ".join(f"g_{name}" for name in by),
     )
@@ -78,15 +79,17 @@ def get_score_series(store: Store, selection: Selection, by: str) -> pa.Table:
     sql = statement(
         f"SELECT {BUCKET.format(column='ts')} AS bucket,",
         f"{by} AS grp, count() AS scores, avg(value) AS mean",
-        f"FROM ({_scored(selection)})",
+        f"FROM ({_scored(selection, [by])})",
         "GROUP BY bucket, grp ORDER BY bucket, grp",
     )
     rows = store.query(sql, {"bucket": choose_bucket(selection.length), **selection.parameters()})
     return rows.rename_columns(["ts", by, "scores", "mean"])
 
 
-def _scored(selection: Selection) -> str:
-    # A score knows neither model nor app: they are its span's, or those of its trace's first model call.
+def _scored(selection: Selection, by: Sequence[str]) -> str:
+    if not OF_SPANS.intersection(by):
+        return statement("SELECT name, source, value, ts", f"FROM {LATEST}", f"WHERE {selection.where()}")
+    # A score knows neither: they are its span's, or those of its trace's first model call.
     return statement(
         "SELECT name, source, value, ts, if(mapContains(models, span_id), models[span_id], first_model) AS model, app",
         "FROM (SELECT trace_id, span_id, name, source, value, ts",

@@ -12,6 +12,7 @@ from spanwell_collector.queries.picking import (
     Picked,
     drive_by_spans,
     drive_by_texts,
+    pick_long_traces,
     pick_traces,
     read_bounds,
 )
@@ -88,14 +89,11 @@ def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit:
     if only.search:
         found = search_texts(store, only.search)
         driver = drive_by_texts(selection, found.condition, found.parameters)
-    picked = pick_traces(
-        store,
-        selection,
-        driver,
-        after=Cursor.decode(only.cursor),
-        min_duration_ms=only.min_duration_ms,
-        limit=limit + 1,
-    )
+    after = Cursor.decode(only.cursor)
+    if only.min_duration_ms:
+        picked = pick_long_traces(store, selection, driver, after=after, min_ms=only.min_duration_ms, limit=limit + 1)
+    else:
+        picked = pick_traces(store, selection, driver, after=after, limit=limit + 1)
     following = picked.traces[limit - 1].encode() if len(picked.traces) > limit else None
     return Page(read_traces(store, selection.project, picked._replace(traces=picked.traces[:limit])), following)
 

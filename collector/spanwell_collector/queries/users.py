@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from spanwell_collector.queries.selection import Selection, field_names, statement
-from spanwell_collector.queries.sources import SUMMED_FROM
+from spanwell_collector.queries.sources import is_long
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.rollups.definitions import DAILY_USERS
 from spanwell_collector.rollups.read import select_user_usage
@@ -43,7 +43,7 @@ def list_users(store: Store, selection: Selection, *, limit: int) -> pa.Table:
 
 
 def _choose(store: Store, selection: Selection) -> _Source:
-    if selection.length > SUMMED_FROM and field_names(selection.filters) <= set(DAILY_USERS.keys):
+    if field_names(selection.filters) <= set(DAILY_USERS.keys) and is_long(store, selection):
         usage = select_user_usage(store, selection.project, selection.start, selection.end)
         return _Source(usage.relation, selection.matches(), {**selection.parameters(), **usage.parameters}, True)
     where = f"{selection.where()} AND {REQUESTS} AND user_id != ''"

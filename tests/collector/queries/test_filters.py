@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from spanwell_collector.api.filters import read_filters
 from spanwell_collector.queries.metrics import get_totals
 from spanwell_collector.queries.selection import Filter, Selection
+from spanwell_collector.queries.sources import read_spans
 from spanwell_collector.registry import DIMENSIONS, FIELDS, MAP_FIELDS, find_field
 from spanwell_collector.store.client import Store
 from tests.collector.queries.conftest import AddSpans
@@ -57,7 +58,7 @@ def test_a_filter_finds_what_it_says(
     add_spans([{**span, "input_tokens": 1 << index} for index, span in enumerate(SPANS)])
 
     chosen = Selection(selection.project, selection.start, selection.end, read_filters(given))
-    sums = get_totals(store, chosen, ["input_tokens"]).to_pylist()
+    sums = get_totals(store, read_spans(chosen), ["input_tokens"]).to_pylist()
 
     assert sums == [{"input_tokens": sum(1 << index for index in found)}]
 
@@ -67,7 +68,7 @@ def test_a_filter_finds_what_it_says(
 def test_a_value_is_never_sql(store: Store, selection: Selection, name: str, value: str) -> None:
     chosen = Selection(selection.project, selection.start, selection.end, read_filters({name: value}))
 
-    assert get_totals(store, chosen, ["requests"]).to_pylist() == [{"requests": 0}]
+    assert get_totals(store, read_spans(chosen), ["requests"]).to_pylist() == [{"requests": 0}]
 
 
 @pytest.mark.parametrize("key", HOSTILE)
@@ -76,7 +77,7 @@ def test_a_key_is_never_sql(store: Store, add_spans: AddSpans, selection: Select
 
     chosen = Selection(selection.project, selection.start, selection.end, read_filters({f"attribute.{key}": "here"}))
 
-    assert get_totals(store, chosen, ["requests"]).to_pylist() == [{"requests": 1}]
+    assert get_totals(store, read_spans(chosen), ["requests"]).to_pylist() == [{"requests": 1}]
 
 
 @pytest.mark.parametrize("name", [*FIELDS, *(f"{name}.some key" for name in MAP_FIELDS)])
@@ -87,7 +88,7 @@ def test_every_field_can_be_asked_for(store: Store, selection: Selection, name: 
 
     chosen = Selection(selection.project, selection.start, selection.end, (Filter(field, "=", (value,)),))
 
-    assert get_totals(store, chosen, ["requests"]).to_pylist() == [{"requests": 0}]
+    assert get_totals(store, read_spans(chosen), ["requests"]).to_pylist() == [{"requests": 0}]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def _find(store: Store, needle: str) -> set[str]:
     selection = Selection("p", NOW - timedelta(hours=1), NOW + timedelta(hours=1))
     found = search_texts(store, needle)
     driver = drive_by_texts(selection, found.condition, found.parameters)
-    picked = pick_traces(store, selection, driver, after=None, min_duration_ms=0, limit=1000)
+    picked = pick_traces(store, selection, driver, after=None, limit=1000)
     return {one.id for one in picked.traces}
 
 
