@@ -6,15 +6,16 @@ import pyarrow as pa
 
 from spanwell_collector.queries.cursors import Cursor
 from spanwell_collector.queries.picking import (
+    A_DAY_US,
     BETWEEN,
     DURATION_MS,
     OF_TRACES,
     Picked,
     drive_by_spans,
     drive_by_texts,
+    find_trace,
     pick_long_traces,
     pick_traces,
-    read_bounds,
 )
 from spanwell_collector.queries.search import search_texts
 from spanwell_collector.queries.selection import Selection, statement
@@ -67,7 +68,6 @@ SPAN_TEXTS: Final = statement(
     "FROM spanwell.texts",
     f"WHERE {OF_TRACE} AND span_id = {{span_id:String}}",
 )
-A_DAY_US: Final = 86_400_000_000
 
 
 class Page(NamedTuple):
@@ -103,12 +103,12 @@ def read_traces(store: Store, project: str, picked: Picked) -> pa.Table:
     sql = statement(
         "SELECT trace_id, " + ", ".join(f"{aggregate} AS t_{name}" for name, aggregate in TRACE_COLUMNS.items()),
         "FROM spanwell.spans",
-        f"WHERE {OF_TRACES}",
+        f"WHERE {OF_TRACES} AND toDate(ts) IN {{days:Array(Date)}}",
         "GROUP BY trace_id",
         "ORDER BY indexOf({ids:Array(String)}, trace_id)",
     )
     ids = [one.id for one in picked.traces]
-    rows = store.query(sql, {"project": project, "ids": ids, "from_us": picked.from_us, "to_us": picked.to_us})
+    rows = store.query(sql, {"project": project, "ids": ids, **picked.stretch._asdict()})
     return rows.rename_columns(["trace_id", *TRACE_COLUMNS])
 
 
@@ -141,5 +141,4 @@ def get_texts(store: Store, project: str, trace_id: str, span_id: str) -> tuple[
 
 
 def _place(store: Store, project: str, trace_id: str) -> dict[str, Any]:
-    from_us, to_us = read_bounds(store, [trace_id])
-    return {"project": project, "trace_id": trace_id, "from_us": from_us, "to_us": to_us}
+    return {"project": project, "trace_id": trace_id, **find_trace(store, trace_id)._asdict()}

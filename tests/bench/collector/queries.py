@@ -66,7 +66,7 @@ QUESTIONS: Final = (
     Question("sessions", "sessions", []),
     Question("latest 50 traces", "traces", [("limit", "50")], LATEST_MS),
     Question("latest 50 with an error", "traces", [("limit", "50"), ("status", "error")]),
-    Question("traces of a second or more", "traces", [("limit", "50"), ("min_duration_ms", "5900")]),
+    Question("latest 50 of six seconds", "traces", [("limit", "50"), ("min_duration_ms", "6000")]),
     Question("one user's traces", "traces", [("limit", "50"), ("user_id", "user-77")]),
     Question("scores", "scores", [("limit", "2000")]),
     Question("score summary", "scores/summary", [("by", "name"), ("by", "source")]),
@@ -141,6 +141,7 @@ def measure(service: Service, runs: int) -> Iterator[Took]:
             ("rare word", RARE_WORD),
             ("part of it", RARE_WORD[1:-1]),
             ("a phrase in Japanese", RARE_PHRASE),
+            ("a word of every text", "return"),
         ):
             searches: list[tuple[str, Pairs]] = [
                 ("traces", [("search", words), ("limit", "50"), *window(WINDOWS["30 d"], run)])

@@ -70,6 +70,27 @@ def order(spans: list[Made]) -> list[str]:
 
 
 @pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("only", [{}, {"min_duration_ms": 100.0}, {"search": "refund"}])
+def test_pages_of_days_are_the_list_of_all(
+    store: Store, add_spans: AddSpans, add_texts: AddTexts, selection: Selection, only: dict[str, Any]
+) -> None:
+    dice = random.Random(5)
+    hours = {trace: dice.uniform(0, 100) for trace in range(1, 120)}
+    rows: list[dict[str, Any]] = [
+        {"trace_id": trace_id(trace), "ts": NOW - timedelta(hours=begun * share), "duration_ms": 100.0}
+        for trace, begun in hours.items()
+        for share in dice.sample([1.0, 0.999, 0.5], k=dice.randint(1, 3))
+    ]
+    add_spans(rows)
+    add_texts([{"trace_id": row["trace_id"], "ts": row["ts"], "input": "Refund"} for row in rows])
+
+    listed = read_pages(store, replace(selection, start=NOW - timedelta(hours=101)), 9, **only)
+
+    first = {row["trace_id"]: row["ts"] for row in sorted(rows, key=lambda row: row["ts"], reverse=True)}
+    assert listed == sorted(first, key=lambda trace: (first[trace], trace), reverse=True)
+
+
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("limit", [1, 7, 50, 500])
 def test_pages_put_together_are_the_list(store: Store, add_spans: AddSpans, selection: Selection, limit: int) -> None:
     spans = make_spans()
