@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+from clickhouse_connect.driver.exceptions import OperationalError
 from openai import OpenAI
 
 from tests.end_to_end.house import MASTER_KEY, House, wait_until
@@ -43,7 +44,7 @@ def test_every_call_answered_while_the_collector_was_killed_is_a_row(house: Hous
                 "SELECT count() FROM spanwell.spans WHERE response_id IN {ids:Array(String)}",
                 ids=answered,
             )
-        except OSError:
+        except OperationalError:  # not started again yet
             return 0
         return int(found[0][0])
 

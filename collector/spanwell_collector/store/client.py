@@ -240,8 +240,11 @@ class Store:
             client = self._open(READ_SETTINGS)
         try:
             yield client
-        finally:
-            self._idle.put(client)
+        except BaseException:
+            # What the engine had written of an answer when it failed stands before the connection's next one.
+            client.close()
+            raise
+        self._idle.put(client)
 
     def _spell(self, sql: str) -> list[str]:
         return render(sql, self._cluster) if self._cluster else [sql]

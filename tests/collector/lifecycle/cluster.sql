@@ -640,10 +640,9 @@ CREATE TABLE spanwell.texts_local ON CLUSTER 'main'
     input    String CODEC(ZSTD(3)),
     output   String CODEC(ZSTD(3)),
     words    String ALIAS replaceRegexpAll(caseFoldUTF8(concat(input, '\n', output)), '[^\\x00-\\x7f]+', ' '),
-    grams    String ALIAS arrayStringConcat(
-        arrayMap(word -> arrayStringConcat(arrayConcat(ngrams(word, 2), ngrams(word, 3)), ' '),
-            extractAll(caseFoldUTF8(concat(input, '\n', output)),
-                '[0-9a-z]*[^\\x00-\\x7f][0-9a-z\\x{80}-\\x{10ffff}]*')), ' '),
+    letters  String ALIAS arrayStringConcat(extractAll(caseFoldUTF8(concat(input, '\n', output)),
+        '[0-9a-z]*[^\\x00-\\x7f][0-9a-z\\x{80}-\\x{10ffff}]*'), ' '),
+    grams    String ALIAS arrayStringConcat(arrayConcat(ngrams(letters, 2), ngrams(letters, 3)), ' '),
     INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 4,
     INDEX by_words words TYPE text(tokenizer = 'splitByNonAlpha'),
     INDEX by_grams grams TYPE text(tokenizer = 'splitByNonAlpha')

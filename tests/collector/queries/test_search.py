@@ -41,11 +41,11 @@ def texts() -> list[tuple[str, str]]:
     return made
 
 
-@pytest.fixture(scope="module", params=["fresh", "merged"])
+@pytest.fixture(scope="module", params=["fresh", "half merged", "merged"])
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]]
 ) -> Iterator[Store]:
-    """A store with these texts: as inserts leave them, without indexes, or as merges do."""
+    """A store with these texts: as inserts leave them, without indexes, or as merges do, or some of either."""
     store = Store(path=tmp_path_factory.mktemp("texts"))
     migrate(store, load_migrations())
     columns = ["project", "ts", "trace_id", "span_id", "input", "output"]
@@ -54,6 +54,8 @@ def filled(
         for index, text in enumerate(texts)
     ]
     store.insert("texts", rows[:150], columns)
+    if request.param == "half merged":
+        store.command("OPTIMIZE TABLE spanwell.texts FINAL")
     store.insert("texts", rows[150:], columns)
     if request.param == "merged":
         store.command("OPTIMIZE TABLE spanwell.texts FINAL")
