@@ -7,7 +7,7 @@ import sys
 from spanwell.errors import ConfigError
 from spanwell.settings import Settings
 from spanwell_proxy.plan import read_plan
-from spanwell_proxy.workers import run_worker, run_workers
+from spanwell_proxy.serving.workers import run_worker, run_workers
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import orjson
 
 from spanwell.conventions import HEADER_APP, HEADER_PURPOSE, HEADER_SESSION, HEADER_USER
 from spanwell_proxy.call import Call
-from spanwell_proxy.failures import CLIENT_GONE, ApiError
-from spanwell_proxy.routes import Deployment
+from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.failures import CLIENT_GONE, ApiError, bad_request
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024  # images travel inside
 LONGEST_NAME = 256
@@ -54,35 +54,28 @@ def parse_body(call: Call) -> None:
         _name_caller(call, {})
         if b"content-encoding" in call.headers:
             raise ApiError(415, "unsupported_encoding", "send the body without a content-encoding") from error
-        raise _bad(f"the body is not valid JSON: {error}", None) from error
+        raise bad_request(f"the body is not valid JSON: {error}", None) from error
     if not isinstance(request, dict):
         _name_caller(call, {})
-        raise _bad("the body must be a JSON object", None)
-    model, messages, options = request.get("model"), request.get("messages"), request.get("stream_options")
+        raise bad_request("the body must be a JSON object", None)
+    model = request.get("model")
     # Noted before it is judged: a call that is refused is a span too.
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
-    call.stream = request.get("stream") is True
+    call.stream = request.get("stream") is True and call.api.open_reader is not None
     _name_caller(call, request)
     if not call.model:
-        raise _bad("you must name a model", "model")
-    if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
-        raise _bad("messages must be a list of at least one message", "messages")
-    if not isinstance(request.get("stream") or False, bool):
-        raise _bad("stream must be true or false", "stream")
-    if options is not None and not isinstance(options, dict):
-        raise _bad("stream_options must be an object", "stream_options")
+        raise bad_request("you must name a model", "model")
+    call.api.check(request)
     if call.body.count(b"[") + call.body.count(b"{") > DEEPEST:
         _check_depth(request)
-    call.wants_usage = bool(options and options.get("include_usage"))
 
 
 def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
     """What the backend gets: its own name for the model, usage asked for, and nothing that is configuration."""
     request = {key: value for key, value in call.request.items() if key not in FORBIDDEN}
     request["model"] = deployment.model
-    if call.stream:
-        request["stream_options"] = {**(request.get("stream_options") or {}), "include_usage": True}
+    call.api.prepare(request)
     metadata = request.get("metadata")
     if isinstance(metadata, dict):
         request["metadata"] = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
@@ -96,7 +89,7 @@ def _check_depth(request: dict[str, Any]) -> None:
     try:
         orjson.dumps(request)
     except TypeError as error:
-        raise _bad("the body is nested too deeply", None) from error
+        raise bad_request("the body is nested too deeply", None) from error
 
 
 def _name_caller(call: Call, request: dict[str, Any]) -> None:
@@ -115,7 +108,3 @@ def _first(call: Call, header: str, *others: Any) -> str:
     if given:
         return given.decode("utf-8", "replace")[:LONGEST_NAME]
     return next((value[:LONGEST_NAME] for value in others if isinstance(value, str) and value), "")
-
-
-def _bad(message: str, param: str | None) -> ApiError:
-    return ApiError(400, "invalid_request", message, param=param)

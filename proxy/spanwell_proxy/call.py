@@ -10,43 +10,35 @@ from typing import Any, Literal
 
 from spanwell.conventions import HEADER_REQUEST_ID, CacheVerdict
 from spanwell.pricing import Price, Usage
+from spanwell_proxy.apis.api import Api, Document, Reader
+from spanwell_proxy.caller import Caller
+from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routes import Deployment
-from spanwell_proxy.stream import StreamReader
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 StreamEnd = Literal["", "done", "upstream_error", "client_disconnect"]
+Why = Literal["first", "retry", "fallback"]
 
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 NO_TRACE, NO_SPAN = bytes(16), bytes(8)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """At most `limit_pusd` picodollars (1e-12 US dollars, so that sums are whole numbers) in each `period`."""
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One request to one backend. Times in seconds of perf_counter."""
 
-    period: Literal["hour", "day", "month", "total"]
-    limit_pusd: int
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls. `models` empty means any; the operator holds the master key, or nobody asks for keys at all."""
-
-    key_id: str = ""
-    team: str = ""
-    user: str = ""
-    models: frozenset[str] = frozenset()
-    budgets: tuple[Budget, ...] = ()
-    expires_at: float | None = None  # seconds since 1970
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    operator: bool = False
-
-
-NOBODY = Caller()
+    deployment: Deployment
+    why: Why
+    span_id: bytes
+    started: float
+    ended: float = 0.0
+    status: int = 0  # of the backend's answer; 0 where none came
+    failure: ApiError | None = None
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -63,13 +55,13 @@ class Call:
     parent_id: bytes
     flags: bytes
     request_id: str
+    api: Api
 
     caller: Caller | None = None
     body: bytes = b""
     request: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     stream: bool = False
-    wants_usage: bool = False
     app: str = ""
     user: str = ""
     session: str = ""
@@ -79,7 +71,7 @@ class Call:
     leads: bool = False  # others that ask the same wait for this call
 
     deployment: Deployment | None = None
-    tried: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     waited_s: float = 0.0  # for the body, for backends, and for the pauses between attempts
     overhead_s: float = 0.0  # until the answer began, less the wait
     status: int = 0
@@ -88,8 +80,8 @@ class Call:
     gone: bool = False  # the client left before that
     failure: ApiError | None = None
     answer: bytes = b""
-    completion: dict[str, Any] | None = None
-    reader: StreamReader | None = None
+    document: Document | None = None  # the answer, where it came whole
+    reader: Reader | None = None  # of the answer, where it streams
     ttft_s: float | None = None
     ended: float = 0.0
     stream_end: StreamEnd = ""
@@ -103,8 +95,12 @@ class Call:
 
     @property
     def traceparent(self) -> bytes:
-        """What tells the backend, and the client, which span this is."""
-        return b"00-%s-%s-%s" % (self.trace_id.hex().encode(), self.span_id.hex().encode(), self.flags)
+        """What tells the client which span this is."""
+        return self.trace_to(self.span_id)
+
+    def trace_to(self, span_id: bytes) -> bytes:
+        """The `traceparent` of a span of this trace."""
+        return b"00-%s-%s-%s" % (self.trace_id.hex().encode(), span_id.hex().encode(), self.flags)
 
     @property
     def size_bytes(self) -> int:
@@ -112,7 +108,7 @@ class Call:
         return len(self.body) + len(self.answer) + (self.reader.content_chunks * 64 if self.reader else 0)
 
 
-def begin_call(headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:
+def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:
     """A call that has just arrived, part of the caller's trace if it names one."""
     started_ns, started, entropy = time.time_ns(), time.perf_counter(), os.urandom(40)
     parent = TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
@@ -121,6 +117,7 @@ def begin_call(headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> 
     if parent and int(parent[1], 16) and int(parent[2], 16):
         trace_id, parent_id, flags = bytes.fromhex(parent[1].decode()), bytes.fromhex(parent[2].decode()), parent[3]
     return Call(
+        api=api,
         receive=receive,
         send=send,
         headers=headers,

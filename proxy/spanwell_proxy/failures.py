@@ -54,3 +54,8 @@ class ApiError(SpanwellError):
 def error_body(status: int, kind: str, message: str, param: str | None = None) -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`, which every OpenAI client understands."""
     return {"error": {"message": message, "type": TYPES.get(status, "api_error"), "param": param, "code": kind}}
+
+
+def bad_request(message: str, param: str | None) -> ApiError:
+    """400: the client's own mistake, with the field it made it in."""
+    return ApiError(400, "invalid_request", message, param=param)

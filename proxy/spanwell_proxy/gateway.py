@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from spanwell_proxy.budgets import Ledger
-from spanwell_proxy.cache import Cache
+from spanwell_proxy.access.keys import KeyRing
+from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
-from spanwell_proxy.keys import KeyRing
-from spanwell_proxy.routes import Deployment, Routes
-from spanwell_proxy.routing import Health
-from spanwell_proxy.telemetry import Telemetry
-from spanwell_proxy.upstream import Client
+from spanwell_proxy.config.routes import Deployment, Routes
+from spanwell_proxy.limits.budgets import Ledger
+from spanwell_proxy.routing.picking import Health
+from spanwell_proxy.telemetry.queue import Telemetry
+from spanwell_proxy.upstream.client import Client
 
 MOST_CAUGHT_NAMES = 1000
 Group = tuple[tuple[Deployment, Health], ...]

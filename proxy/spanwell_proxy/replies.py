@@ -1,14 +1,10 @@
 """What goes back to the client: headers, a completion, a stream, an error. Nothing else sends."""
 
 import time
-from typing import Any
-
-import orjson
 
 from spanwell.pricing import write_usd
 from spanwell_proxy.call import Call
-from spanwell_proxy.failures import ApiError, error_body
-from spanwell_proxy.stream import DONE
+from spanwell_proxy.failures import ApiError
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
@@ -28,7 +24,7 @@ async def reply(call: Call, status: int, body: bytes, content_type: bytes = JSON
 async def reply_error(call: Call, error: ApiError) -> None:
     """OpenAI's error shape; inside a stream that has begun, an event, after which the stream ends."""
     if call.replied:
-        event = b"data: " + orjson.dumps(error_body(error.status, error.kind, error.message)) + b"\n\n"
+        event = call.api.error_event(error) if call.api.error_event else b""
         await send_part(call, event, last=True)
         return
     retry_after = [] if error.retry_after_s is None else [(b"retry-after", b"%d" % (error.retry_after_s + 0.999))]
@@ -47,25 +43,6 @@ async def send_part(call: Call, data: bytes, *, last: bool = False) -> None:
     await call.send({"type": "http.response.body", "body": data, "more_body": not last})
     if last:
         call.ended = time.perf_counter()
-
-
-def as_stream(completion: dict[str, Any], *, with_usage: bool) -> bytes:
-    """A whole completion as the events of a stream."""
-    head = {key: completion.get(key) for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    chunks: list[dict[str, Any]] = []
-    for choice in completion["choices"]:
-        message = {key: value for key, value in choice["message"].items() if value is not None}
-        if message.get("tool_calls"):
-            message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]
-        place = {"index": choice.get("index", 0), "logprobs": None}
-        role = {"role": message.pop("role", "assistant"), "content": ""}
-        chunks.append(head | {"choices": [place | {"delta": role, "finish_reason": None}]})
-        chunks.append(head | {"choices": [place | {"delta": message, "finish_reason": None}]})
-        finish = {"delta": {}, "finish_reason": choice.get("finish_reason")}
-        chunks.append(head | {"choices": [place | finish]})
-    if with_usage and completion.get("usage"):
-        chunks.append(head | {"choices": [], "usage": completion["usage"]})
-    return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + DONE
 
 
 def _headers(call: Call, content_type: bytes) -> list[tuple[bytes, bytes]]:

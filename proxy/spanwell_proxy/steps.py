@@ -5,26 +5,24 @@ every call, whatever happened.
 """
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import orjson
-
-from spanwell_proxy import metrics
 from spanwell_proxy.body import parse_body, read_body
-from spanwell_proxy.budgets import estimate_pusd, to_pusd
-from spanwell_proxy.cache import Entry, cache_key, is_cacheable, read_entry, write_entry
-from spanwell_proxy.call import Call
+from spanwell_proxy.caches.exact import Entry, cache_key, is_cacheable, read_entry, write_entry
+from spanwell_proxy.call import Attempt, Call, Why
+from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway, Group
-from spanwell_proxy.relay import account, attempt
-from spanwell_proxy.replies import EVENT_STREAM, as_stream, reply, reply_error
-from spanwell_proxy.routes import Deployment
-from spanwell_proxy.routing import Health, backoff_s, pick
-from spanwell_proxy.usage import read_usage
+from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
+from spanwell_proxy.replies import EVENT_STREAM, reply, reply_error
+from spanwell_proxy.routing.picking import Health, backoff_s, pick
+from spanwell_proxy.telemetry import metrics
+from spanwell_proxy.upstream.relay import account, attempt
 
 Step = Callable[[Call, Gateway], Awaitable[None]]
 
@@ -68,7 +66,7 @@ async def look_in_cache(call: Call, gateway: Gateway) -> None:
     cache = gateway.cache
     if cache is None or not is_cacheable(call):
         return
-    call.cache_key = cache_key(call.caller.key_id if call.caller else "", call.request)
+    call.cache_key = cache_key(call.api.name, call.caller.key_id if call.caller else "", call.request)
     stored = await cache.store.get(call.cache_key)
     if stored is None and (flight := cache.flights.get(call.cache_key)):
         began = time.perf_counter()
@@ -90,12 +88,11 @@ async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
     members = (member for model in models for member, _ in gateway.find_group(model))
     call.deployment = next((member for member in members if member.id == entry.deployment), None)
-    completion = orjson.loads(entry.body)
-    call.completion, call.answer = completion, entry.body
-    call.usage, call.cost_usd, call.saved_usd = read_usage(completion.get("usage") or {}), Decimal(0), entry.cost_usd
-    if call.stream:
+    call.document, call.answer = call.api.read(entry.body), entry.body
+    call.usage, call.cost_usd, call.saved_usd = call.api.usage(call.document), Decimal(0), entry.cost_usd
+    if call.stream and call.api.as_stream:
         call.ttft_s, call.stream_end = time.perf_counter() - call.started, "done"
-        await reply(call, 200, as_stream(completion, with_usage=call.wants_usage), EVENT_STREAM)
+        await reply(call, 200, call.api.as_stream(call.document, call.request), EVENT_STREAM)
     else:
         await reply(call, 200, entry.body)
 
@@ -114,15 +111,17 @@ async def call_upstream(call: Call, gateway: Gateway) -> None:
 
 
 async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | None:
-    group, tried = gateway.find_group(model), len(call.tried)
+    group, tried = gateway.find_group(model), len(call.attempts)
     for retry in range(gateway.routes.num_retries + 1):
-        deployment = pick(group, call.tried[tried:], time.monotonic(), call.span_id[retry % 8] / 256)
-        call.tried.append(deployment.id)
+        used = [one.deployment.id for one in call.attempts[tried:]]
+        deployment = pick(group, used, time.monotonic(), call.span_id[retry % 8] / 256)
+        why: Why = "retry" if retry else "first" if model == call.model else "fallback"
+        call.attempts.append(Attempt(deployment, why, os.urandom(8), time.perf_counter()))
         call.deployment = deployment
-        failure = await _try_deployment(call, gateway, deployment, _health(group, deployment))
+        failure = await _try_deployment(call, gateway, call.attempts[-1], _health(group, deployment))
         if failure is None or not failure.retryable or retry == gateway.routes.num_retries:
             return failure
-        if len(set(call.tried[tried:])) < len(group):
+        if len({*used, deployment.id}) < len(group):
             continue  # another deployment is at hand: no need to wait for this one
         pause_s = backoff_s(retry, failure.retry_after_s, call.span_id[-1 - retry % 8] / 256)
         if pause_s is None:
@@ -132,10 +131,11 @@ async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | Non
     return None
 
 
-async def _try_deployment(call: Call, gateway: Gateway, deployment: Deployment, health: Health) -> ApiError | None:
+async def _try_deployment(call: Call, gateway: Gateway, tried: Attempt, health: Health) -> ApiError | None:
     try:
-        await attempt(call, deployment, gateway.client)
+        await attempt(call, tried, gateway.client)
     except ApiError as failure:
+        tried.failure = failure
         if failure.status == 429 or failure.status >= 500:
             health.fail(time.monotonic(), failure.retry_after_s)
         return failure
@@ -149,7 +149,7 @@ def _health(group: Group, deployment: Deployment) -> Health:
 
 async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
-    if call.failure and call.reader and call.reader.choices and call.deployment:
+    if call.failure and call.reader and call.reader.document() and call.deployment:
         account(call, call.deployment)
     call.ended = call.ended or time.perf_counter()
     if call.caller:

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from spanwell.config import LITELLM_SECTIONS, OWN_SECTIONS, Config, load_config
 from spanwell.pricing import load_price_table
 from spanwell_collector.worker.sections import DriftSection, JudgeSection, Receiver, Rule, read_sections
-from spanwell_proxy.cache import KEYS as CACHE_KEYS
-from spanwell_proxy.cache import read_cache_settings
-from spanwell_proxy.routes import GENERAL_SETTINGS, MODEL_INFO, PARAMS, ROUTER_SETTINGS, read_routes
+from spanwell_proxy.apis.chat import CHAT
+from spanwell_proxy.caches.exact import KEYS as CACHE_KEYS
+from spanwell_proxy.caches.exact import read_cache_settings
+from spanwell_proxy.config.routes import GENERAL_SETTINGS, MODEL_INFO, PARAMS, ROUTER_SETTINGS, read_routes
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/spanwell.example.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ def test_the_proxy_knows_every_key_of_it(config: Config) -> None:
 
     assert routes.ignored == ()
     assert [deployment.id for deployment in routes.deployments["chat"]] == ["qwen-a", "qwen-b"]
-    assert [group[0].translated for group in routes.deployments.values()] == [False, False, True]
+    assert [group[0].is_translated(CHAT) for group in routes.deployments.values()] == [False, False, True]
     assert all(deployment.price for group in routes.deployments.values() for deployment in group)
 
 

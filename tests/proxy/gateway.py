@@ -15,8 +15,8 @@ import yaml
 from openai import AsyncOpenAI
 
 from spanwell.settings import Settings
-from spanwell_proxy.app import create_app
 from spanwell_proxy.plan import read_plan
+from spanwell_proxy.serving.app import create_app
 from tests.proxy.backend import SECRET, until
 
 MASTER_KEY = "sk-master-canary-fedcba9876543210"

@@ -1,0 +1,76 @@
+"""Splits a backend's bytes into server-sent events, whatever way they were cut.
+
+Only whole events leave, so a client never sees half of one. What an event says is for the API's own reader.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from spanwell.pricing import Usage
+from spanwell_proxy.apis.api import BrokenAnswerError
+
+LONGEST_EVENT_BYTES = 8 * 1024 * 1024
+DONE = b"data: [DONE]\n\n"
+
+
+class EventReader(ABC):
+    """The part of a Reader that every API has in common."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.model = ""
+        self.usage: Usage | None = None
+        self.service_tier: Any = None
+        self.content_chunks = 0
+        self.done = False
+        self._rest = b""
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool: ...
+
+    @abstractmethod
+    def document(self) -> dict[str, Any] | None: ...
+
+    @abstractmethod
+    def _pass(self, event: bytes) -> bytes:
+        """What the client gets of one event, without the blank line; the very same object if nothing was changed."""
+
+    def is_replayable(self) -> bool:
+        return True
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events of `data` and of what was left before. Raises BrokenAnswerError."""
+        data = self._rest + data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        end = data.rfind(b"\n\n") + 2
+        self._rest = data[end:] if end > 1 else data
+        if len(self._rest) > LONGEST_EVENT_BYTES:
+            raise BrokenAnswerError("the backend sent an event without an end")
+        if end < 2:
+            return b""
+        block = data[:end]
+        events = block.split(b"\n\n")[:-1]
+        passed = [self._pass(event) for event in events]
+        # Nearly always nothing was taken out, and the bytes go on as they came.
+        if all(before is after for before, after in zip(events, passed, strict=True)):
+            return block
+        return b"".join(event + b"\n\n" for event in passed if event)
+
+    def finish(self) -> bytes:
+        """The stream has ended: what is left is an event too, though no blank line came after it."""
+        return self.feed(b"\n\n") if self._rest.strip() else b""
+
+
+def data_of(event: bytes) -> bytes:
+    """What stands behind `data:` in an event; empty for a comment."""
+    if event.startswith(b"data:") and b"\n" not in event:
+        return event[5:].strip()
+    lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[5:].strip() for line in lines)
+
+
+def error_message(error: Any) -> str:
+    """The words of an error that came inside a stream."""
+    return str(error.get("message") or "the backend reported an error") if isinstance(error, dict) else str(error)

@@ -1,0 +1,171 @@
+"""The worker's ASGI application: calls take the hot lane, everything else goes to FastAPI. The composition root."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+
+from spanwell.settings import Settings
+from spanwell_proxy.access.keys import KeyRing
+from spanwell_proxy.admin.app import create_admin
+from spanwell_proxy.apis.chat import CHAT
+from spanwell_proxy.apis.paths import find_api
+from spanwell_proxy.caches.exact import Cache, CacheSettings
+from spanwell_proxy.caches.redis import RedisStore
+from spanwell_proxy.caches.sqlite import SqliteStore
+from spanwell_proxy.call import Call, Receive, Send, begin_call
+from spanwell_proxy.failures import ApiError
+from spanwell_proxy.gateway import Gateway, group_deployments
+from spanwell_proxy.lane.keeper import keep_lane, lane_socket
+from spanwell_proxy.limits.budgets import Ledger
+from spanwell_proxy.orphans import end_with_parent
+from spanwell_proxy.plan import Plan
+from spanwell_proxy.replies import reply, reply_error
+from spanwell_proxy.serving.departures import watch_clients
+from spanwell_proxy.state import open_state
+from spanwell_proxy.steps import authenticate, run
+from spanwell_proxy.telemetry import metrics
+from spanwell_proxy.telemetry.outbox import Outbox, Target
+from spanwell_proxy.telemetry.queue import Telemetry
+from spanwell_proxy.upstream.client import Client
+
+logger = logging.getLogger(__name__)
+
+FAREWELL_S = 2.0  # for the last spans, at shutdown
+REFRESH_S = 0.5
+MODELS = ("/v1/models", "/models")
+
+AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+def create_app(plan: Plan, worker: int) -> AsgiApp:
+    """The callable uvicorn serves. Everything it needs is opened at its startup and closed at its shutdown."""
+    gateway: Gateway | None = None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        nonlocal gateway
+        async with open_gateway(plan, worker) as gateway:
+            admin.state.gateway = gateway
+            yield
+
+    admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
+
+    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if gateway is not None and scope["type"] == "http":
+            if scope["method"] == "POST" and (api := find_api(scope["path"])):
+                await answer_call(begin_call(api, dict(scope["headers"]), receive, send), gateway)
+                return
+            if scope["path"] in MODELS and scope["method"] == "GET":
+                await list_models(begin_call(CHAT, dict(scope["headers"]), receive, send), gateway)
+                return
+        await admin(scope, receive, send)
+
+    return app
+
+
+@asynccontextmanager
+async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
+    """Connections, queues and background tasks of one worker."""
+    settings, routes = plan.settings, plan.routes
+    home, lane = settings.data / "proxy", lane_socket(settings.data)
+    state = open_state(home / "state.db")
+    target = Target(settings.collector_url + "/v1/traces", settings.api_token)
+    outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
+    cache = _open_cache(settings, plan.cache)
+    gateway = Gateway(
+        routes=routes,
+        find_group=group_deployments(routes),
+        client=Client(str(lane)),
+        keys=KeyRing(state, routes.master_key),
+        telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
+        ledger=Ledger(home / "state.db"),
+        cache=cache,
+    )
+    writing, sending = _start(gateway.telemetry.run()), _start(outbox.send())
+    jobs = [watch_clients(gateway), _refresh(gateway)]
+    if routes.translated and worker == 0:
+        jobs.append(keep_lane(lane))
+    if settings.proxy_workers > 1:
+        jobs.append(end_with_parent())
+    tasks = [_start(job) for job in jobs]
+    try:
+        yield gateway
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        gateway.telemetry.stop()
+        await asyncio.wait((writing,))
+        await outbox.close(sending, FAREWELL_S)
+        await gateway.client.close()
+        gateway.ledger.close()
+        if cache:
+            await cache.store.close()
+        state.close()
+
+
+def _start(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that nobody waits for must not die in silence."""
+    task = asyncio.create_task(job)
+    task.add_done_callback(_tell_failure)
+    return task
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s ended", task.get_coro(), exc_info=error)
+
+
+def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:
+    if limits is None:
+        return None
+    if settings.redis_url:
+        return Cache(RedisStore(settings.redis_url, limits))
+    return Cache(SqliteStore(settings.data / "proxy" / "state.db", limits))
+
+
+async def answer_call(call: Call, gateway: Gateway) -> None:
+    """Run the steps; a call whose client has left ends quietly."""
+    task = asyncio.current_task()
+    if task is None:
+        return
+    gateway.in_flight[call] = task
+    try:
+        await run(call, gateway)
+    except asyncio.CancelledError:
+        if not call.gone:
+            raise
+    finally:
+        del gateway.in_flight[call]
+
+
+async def list_models(call: Call, gateway: Gateway) -> None:
+    """The models this caller may use, in OpenAI's shape."""
+    try:
+        await authenticate(call, gateway)
+    except ApiError as error:
+        await reply_error(call, error)
+        return
+    allowed = call.caller.models if call.caller else ()
+    models = [
+        {"id": name, "object": "model", "created": 0, "owned_by": group[0].provider}
+        for name, group in gateway.routes.deployments.items()
+        if not allowed or name in allowed
+    ]
+    await reply(call, 200, orjson.dumps({"object": "list", "data": models}))
+
+
+async def _refresh(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            gateway.keys.refresh()
+        except sqlite3.Error as error:
+            logger.warning("the keys cannot be read now: %s", error)
+        metrics.IN_FLIGHT.set(len(gateway.in_flight))

@@ -1,0 +1,97 @@
+"""Finished calls become spans. The request path only appends to a bounded queue; a task behind it encodes batches."""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+
+from spanwell import conventions as c
+from spanwell.errors import SpoolFullError
+from spanwell_proxy.call import Call
+from spanwell_proxy.telemetry import metrics
+from spanwell_proxy.telemetry.outbox import Outbox
+from spanwell_proxy.telemetry.spans import Batch, Value
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "spanwell-proxy"
+MAX_QUEUED = 50_000
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+BATCH_SPANS = 512
+BATCH_BYTES = 4 * 1024 * 1024
+SLICE_SPANS = 8  # encoded before calls get their turn again: under half a millisecond
+SLICE_SHARE = 50  # one in so many of those that wait comes on top, so that the queue shrinks under any load
+TICK_S = 0.1
+
+
+class Telemetry:
+    """One producer: it numbers its spans, so that the store can prove that none is missing."""
+
+    def __init__(self, outbox: Outbox, *, worker: int, project: str, with_texts: bool) -> None:
+        self.dropped = 0
+        self._outbox = outbox
+        self._with_texts = with_texts
+        self._queue: deque[Call] = deque()
+        self._queued_bytes = 0
+        self._written = 0
+        self._dropped_shown = 0
+        self._stopping = False
+        self._resource: dict[str, Value] = {
+            c.SERVICE_NAME: SERVICE,
+            c.SERVICE_INSTANCE_ID: f"{SERVICE}-{worker}-{secrets.token_hex(6)}",
+            c.PROJECT: project,
+        }
+
+    def put(self, call: Call) -> None:
+        """Take a finished call, or count it as dropped. Never waits."""
+        size = call.size_bytes
+        if len(self._queue) >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES:
+            self.dropped += 1
+            return
+        self._queued_bytes += size
+        self._queue.append(call)
+
+    async def run(self) -> None:
+        """Write what was queued, tick after tick, until `stop`. Never cancel it: a batch half made would be lost."""
+        while not self._stopping:
+            await asyncio.sleep(TICK_S)
+            await self._flush()
+        await self._flush()
+
+    def stop(self) -> None:
+        """Let `run` end, once it has written everything that was put before."""
+        self._stopping = True
+
+    async def _flush(self) -> None:
+        """Write what the queue holds now; what comes meanwhile waits, so that batches stay large."""
+        waiting = len(self._queue)
+        while waiting > 0:
+            waiting -= await self._write_batch(min(waiting, BATCH_SPANS))
+        await self._outbox.tick()
+        metrics.QUEUED.set(len(self._queue))
+        metrics.SPOOLED.set(self._outbox.size_bytes)
+        metrics.DROPPED.inc(self.dropped - self._dropped_shown)
+        self._dropped_shown = self.dropped
+
+    async def _write_batch(self, most: int) -> int:
+        batch, size = Batch(), 0
+        slice_spans = SLICE_SPANS + len(self._queue) // SLICE_SHARE
+        taken = 0
+        while taken < most and size < BATCH_BYTES:
+            call = self._queue.popleft()
+            taken += 1
+            size += call.size_bytes
+            metrics.count_call(call)
+            if not batch.add(call, with_texts=self._with_texts):
+                self.dropped += 1
+            if taken % slice_spans == 0:
+                await asyncio.sleep(0)
+        self._queued_bytes -= size
+        ledger = {c.BATCH_FIRST: self._written, c.BATCH_SPANS: len(batch), c.BATCH_DROPPED: self.dropped}
+        try:
+            await self._outbox.append(batch.encode(self._resource | ledger))
+            self._written += len(batch)
+        except SpoolFullError as error:
+            self.dropped += len(batch)
+            logger.error("dropped %d spans: %s", len(batch), error)
+        return taken
