@@ -54,7 +54,7 @@ async def test_calls_go_on_while_the_collector_is_away_and_nothing_is_lost(proxy
 async def test_spans_wait_on_disk_for_the_next_start(
     backend: Backend, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanwell_proxy.app.FAREWELL_S", 0.2)
+    monkeypatch.setattr("spanwell_proxy.serving.app.FAREWELL_S", 0.2)
     document = config(deployment(backend.url))
     sink.status = 503
     async with running_proxy(tmp_path, document, sink.port) as proxy:

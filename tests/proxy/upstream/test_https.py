@@ -54,7 +54,7 @@ async def test_a_failure_is_told(proxy: Proxy, backend: Backend, mood: str, stat
 async def test_an_answer_without_an_end_is_given_up(
     proxy: Proxy, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanwell_proxy.upstream.LONGEST_ANSWER_BYTES", 10)
+    monkeypatch.setattr("spanwell_proxy.upstream.client.LONGEST_ANSWER_BYTES", 10)
 
     reply = await proxy.post()
 
