@@ -19,7 +19,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 StreamEnd = Literal["", "done", "upstream_error", "client_disconnect"]
-Why = Literal["first", "retry", "fallback"]
+Why = Literal["first", "retry", "fallback", "hedge", "continuation"]
 
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")

@@ -33,8 +33,11 @@ UNUSED_SECTIONS = (
     "vector_store_registry",
     "worker_registry",
 )
-OWN_SECTIONS = ("cache", "judges", "drift", "alerts", "retention", "prices", "gpu_hours")
-LISTS = ("model_list", "judges", "prices", "gpu_hours")
+OWN_SECTIONS = (
+    *("backends", "routing", "guards", "limits", "cache", "batches"),  # the gateway's
+    *("judges", "drift", "alerts", "retention", "prices", "gpu_hours"),
+)
+LISTS = ("model_list", "backends", "guards", "judges", "prices", "gpu_hours")
 REFERENCE = "os.environ/"
 
 
@@ -51,7 +54,12 @@ class Config:
     router_settings: dict[str, Any] = field(default_factory=dict, repr=False)
     litellm_settings: dict[str, Any] = field(default_factory=dict, repr=False)
     general_settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    backends: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    routing: dict[str, Any] = field(default_factory=dict, repr=False)
+    guards: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    limits: dict[str, Any] = field(default_factory=dict, repr=False)
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    batches: dict[str, Any] = field(default_factory=dict, repr=False)
     judges: list[dict[str, Any]] = field(default_factory=list, repr=False)
     drift: dict[str, Any] = field(default_factory=dict, repr=False)
     alerts: dict[str, Any] = field(default_factory=dict, repr=False)

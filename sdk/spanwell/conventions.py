@@ -90,6 +90,38 @@ SIMULATED: Final = "spanwell.simulated"  # true: made by the demo, not by a mode
 INPUT: Final = "spanwell.input"  # JSON text: arguments of a traced function
 OUTPUT: Final = "spanwell.output"  # JSON text: its result
 
+# --- what the gateway did with a call --------------------------------------------------------------------------------
+QUEUE_WAIT_MS: Final = "spanwell.queue_wait_ms"  # before an attempt was let through
+GUARD_MS: Final = "spanwell.guard_ms"
+UPSTREAM_MS: Final = "spanwell.upstream_ms"  # waiting for backends, pauses between attempts included
+CACHE_TYPE: Final = "spanwell.cache.type"  # exact | semantic: which one answered
+CACHE_SIMILARITY: Final = "spanwell.cache.similarity"
+CACHE_MATCHED: Final = "spanwell.cache.matched"  # trace id of the call whose answer it was
+SAVED_MS: Final = "spanwell.saved_ms"  # what that call took
+ROUTE_STRATEGY: Final = "spanwell.route.strategy"
+ROUTE_POLICY: Final = "spanwell.route.policy"
+ROUTE_PROBABILITY: Final = "spanwell.route.probability"  # that this deployment was chosen, given all that was known
+EXPERIMENT: Final = "spanwell.experiment"
+EXPERIMENT_ARM: Final = "spanwell.experiment.arm"
+SHADOW_OF: Final = "spanwell.shadow_of"  # span id of the call that this one copies, off the path
+BUDGET_STATE: Final = "spanwell.budget.state"  # ok | soft | hard
+BUDGET_LEFT_USD: Final = "spanwell.budget.left_usd"  # decimal text: of the tightest budget, before this call
+GUARDS: Final = "spanwell.guards"  # JSON list of {guard, action, where, found}: never what was found
+CONTEXT_CUT_TOKENS: Final = "spanwell.context.cut_tokens"
+CONTINUED: Final = "spanwell.continued"  # a stream that broke was continued by another attempt
+BACKEND_WAITING: Final = "spanwell.backend.waiting"  # requests in vLLM's queue at that moment
+BACKEND_RUNNING: Final = "spanwell.backend.running"
+BACKEND_CACHE_USE: Final = "spanwell.backend.cache_use"  # 0 to 1, of its KV cache
+
+# --- an attempt at one backend: a child span of its call, whose own span carries tokens and cost ---------------------
+ATTEMPT_NUMBER: Final = "spanwell.attempt.number"  # from 1
+ATTEMPT_WHY: Final = "spanwell.attempt.why"  # first | retry | fallback | hedge | continuation
+ATTEMPT_DEPLOYMENT: Final = "spanwell.attempt.deployment"
+ATTEMPT_STATUS: Final = "spanwell.attempt.status"  # of the backend's answer
+ATTEMPT_INPUT_TOKENS: Final = "spanwell.attempt.input_tokens"
+ATTEMPT_OUTPUT_TOKENS: Final = "spanwell.attempt.output_tokens"
+ATTEMPT_COST_USD: Final = "spanwell.attempt.cost_usd"
+
 # --- the ledger: resource attributes set at export, one set a batch ------------------------------------------------
 BATCH_FIRST: Final = "spanwell.batch.first"  # number of the batch's first span, counted from 0 by its producer
 BATCH_SPANS: Final = "spanwell.batch.spans"
@@ -102,4 +134,9 @@ HEADER_USER: Final = "x-spanwell-user"
 HEADER_SESSION: Final = "x-spanwell-session"
 HEADER_PURPOSE: Final = "x-spanwell-purpose"
 HEADER_CACHE: Final = "x-spanwell-cache"  # "no-store" skips the cache for one request
+HEADER_TAGS: Final = "x-spanwell-tags"  # comma-separated
+HEADER_TIER: Final = "x-spanwell-tier"  # of the user, for routing
+HEADER_RELEASE: Final = "x-spanwell-release"
+HEADER_PROMPT_NAME: Final = "x-spanwell-prompt-name"
+HEADER_PROMPT_VERSION: Final = "x-spanwell-prompt-version"
 HEADER_REQUEST_ID: Final = "x-request-id"
