@@ -14,6 +14,7 @@ from spanwell_proxy.apis.api import Api, Document, Reader
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
+from spanwell_proxy.routing.choosing import Decision
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -71,6 +72,7 @@ class Call:
     leads: bool = False  # others that ask the same wait for this call
 
     deployment: Deployment | None = None
+    decision: Decision | None = None  # why that deployment: of the last attempt
     attempts: list[Attempt] = field(default_factory=list)
     waited_s: float = 0.0  # for the body, for backends, and for the pauses between attempts
     overhead_s: float = 0.0  # until the answer began, less the wait

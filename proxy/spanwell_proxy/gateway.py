@@ -10,17 +10,23 @@ from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.limits.budgets import Ledger
-from spanwell_proxy.routing.picking import Health
+from spanwell_proxy.routing.choosing import WEIGHTED, Policy
+from spanwell_proxy.routing.facts import Candidate, Facts
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
 
 MOST_CAUGHT_NAMES = 1000
-Group = tuple[tuple[Deployment, Health], ...]
+Group = tuple[Candidate, ...]
+
+
+def by_weight(_: str) -> Policy:
+    """How the deployments of a model name share its calls."""
+    return WEIGHTED
 
 
 @dataclass(frozen=True, eq=False)
 class Gateway:
-    """`find_group` gives the deployments of a model name, each with what it did lately; none for an unknown name."""
+    """`find_group` gives the deployments of a model name, each with what is known of it; none for an unknown name."""
 
     routes: Routes
     find_group: Callable[[str], Group]
@@ -29,14 +35,19 @@ class Gateway:
     telemetry: Telemetry
     ledger: Ledger
     cache: Cache | None
+    find_policy: Callable[[str], Policy] = by_weight
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
 
-def group_deployments(routes: Routes) -> Callable[[str], Group]:
-    """The `find_group` of these routes. Names that wildcards catch come from clients: only the latest are kept."""
+def group_deployments(routes: Routes, facts: dict[str, Facts] | None = None) -> Callable[[str], Group]:
+    """The `find_group` of these routes. Names that wildcards catch come from clients: only the latest are kept.
+
+    `facts` are by deployment id, and outlive a change of the routes: what is missing is added.
+    """
+    known = {} if facts is None else facts
 
     def watched(group: Sequence[Deployment]) -> Group:
-        return tuple((deployment, Health()) for deployment in group)
+        return tuple(Candidate(one, known.setdefault(one.id, Facts())) for one in group)
 
     @lru_cache(MOST_CAUGHT_NAMES)
     def expand(name: str) -> Group:

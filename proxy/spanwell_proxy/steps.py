@@ -15,13 +15,14 @@ from decimal import Decimal
 from spanwell_proxy.body import parse_body, read_body
 from spanwell_proxy.caches.exact import Entry, cache_key, is_cacheable, read_entry, write_entry
 from spanwell_proxy.call import Attempt, Call, Why
-from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
-from spanwell_proxy.gateway import Gateway, Group
+from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
 from spanwell_proxy.replies import EVENT_STREAM, reply, reply_error
-from spanwell_proxy.routing.picking import Health, backoff_s, pick
+from spanwell_proxy.routing.choosing import NOTHING_ASKED, choose
+from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.telemetry import metrics
+from spanwell_proxy.upstream.backoff import backoff_s
 from spanwell_proxy.upstream.relay import account, attempt
 
 Step = Callable[[Call, Gateway], Awaitable[None]]
@@ -111,14 +112,15 @@ async def call_upstream(call: Call, gateway: Gateway) -> None:
 
 
 async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | None:
-    group, tried = gateway.find_group(model), len(call.attempts)
+    group, policy, tried = gateway.find_group(model), gateway.find_policy(model), len(call.attempts)
     for retry in range(gateway.routes.num_retries + 1):
         used = [one.deployment.id for one in call.attempts[tried:]]
-        deployment = pick(group, used, time.monotonic(), call.span_id[retry % 8] / 256)
+        roll = call.span_id[retry % 8] / 256
+        call.decision = choose(group, NOTHING_ASKED, policy, used, time.monotonic(), roll)
+        deployment = call.deployment = call.decision.deployment
         why: Why = "retry" if retry else "first" if model == call.model else "fallback"
         call.attempts.append(Attempt(deployment, why, os.urandom(8), time.perf_counter()))
-        call.deployment = deployment
-        failure = await _try_deployment(call, gateway, call.attempts[-1], _health(group, deployment))
+        failure = await _try_deployment(call, gateway, call.attempts[-1], call.decision.candidate.facts)
         if failure is None or not failure.retryable or retry == gateway.routes.num_retries:
             return failure
         if len({*used, deployment.id}) < len(group):
@@ -131,20 +133,23 @@ async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | Non
     return None
 
 
-async def _try_deployment(call: Call, gateway: Gateway, tried: Attempt, health: Health) -> ApiError | None:
+async def _try_deployment(call: Call, gateway: Gateway, tried: Attempt, facts: Facts) -> ApiError | None:
+    failed, done_at = True, 0.0
+    facts.begin()
     try:
         await attempt(call, tried, gateway.client)
+        failed, done_at = False, call.started + call.ttft_s if call.ttft_s is not None else tried.ended
     except ApiError as failure:
-        tried.failure = failure
-        if failure.status == 429 or failure.status >= 500:
-            health.fail(time.monotonic(), failure.retry_after_s)
+        tried.failure, done_at = failure, tried.ended
+        failed = failure.status == 429 or failure.status >= 500
+        if failed:
+            facts.breaker.fail(time.monotonic(), failure.retry_after_s)
         return failure
-    health.succeed()
+    finally:
+        elapsed_s = done_at - tried.started if done_at else None  # None: the client left
+        facts.end(time.monotonic(), elapsed_s, stream=call.stream, failed=failed and done_at > 0)
+    facts.breaker.succeed()
     return None
-
-
-def _health(group: Group, deployment: Deployment) -> Health:
-    return next(health for member, health in group if member is deployment)
 
 
 async def settle(call: Call, gateway: Gateway) -> None:

@@ -1,0 +1,74 @@
+"""What is known of each deployment while it serves: the only state that routing looks at. One object a worker."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.routing.breaker import Breaker
+
+DECAY_S = 10.0  # after this long a peak is forgotten by two thirds
+SLOWEST_S = 600.0
+FAILED_S = 1.0  # a failure counts as at least this slow, or what fails fast would draw all traffic
+
+
+@dataclass(slots=True, eq=False)
+class Facts:
+    """Times are seconds of the monotonic clock. The backend's own load is None until it was told."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    in_flight: int = 0
+    first_s: float = 0.0  # peak-EWMA until a stream's first content; 0 while unknown
+    whole_s: float = 0.0  # the same until a whole answer
+    first_at: float = 0.0
+    whole_at: float = 0.0
+    error_rate: float = 0.0  # EWMA over the last twenty or so attempts
+    waiting: int | None = None
+    running: int | None = None
+    cache_use: float | None = None  # 0 to 1
+    load_at: float = 0.0
+    is_up: bool = True  # answers its health checks
+    is_drained: bool = False  # gets no new calls
+    full_until: float = 0.0  # its own requests or tokens a minute are used up
+
+    def is_ready(self, now: float) -> bool:
+        """Whether it may be asked at all."""
+        return self.is_up and not self.is_drained and self.full_until <= now and self.breaker.is_ready(now)
+
+    def begin(self) -> None:
+        """An attempt starts."""
+        self.in_flight += 1
+
+    def end(self, now: float, elapsed_s: float | None, *, stream: bool, failed: bool) -> None:
+        """It ended, `elapsed_s` after its start: for a stream its first content, else its end. None: not known."""
+        self.in_flight = max(0, self.in_flight - 1)
+        self.error_rate += (failed - self.error_rate) * 0.05
+        if elapsed_s is not None:
+            self.note_latency(now, max(elapsed_s, FAILED_S, self.whole_s) if failed else elapsed_s, stream=stream)
+
+    def note_latency(self, now: float, elapsed_s: float, *, stream: bool) -> None:
+        """Peak-EWMA: what is slower counts at once, what is faster only as time passes."""
+        elapsed_s = min(elapsed_s, SLOWEST_S)
+        if stream:
+            self.first_s, self.first_at = _blend(self.first_s, elapsed_s, now - self.first_at), now
+        else:
+            self.whole_s, self.whole_at = _blend(self.whole_s, elapsed_s, now - self.whole_at), now
+
+    def note_load(self, now: float, waiting: int, running: int | None, cache_use: float) -> None:
+        """What the backend says of itself, in an answer's header or in its metrics."""
+        self.waiting, self.cache_use, self.load_at = waiting, cache_use, now
+        if running is not None:
+            self.running = running
+
+
+class Candidate(NamedTuple):
+    """A deployment that may answer, with what is known of it."""
+
+    deployment: Deployment
+    facts: Facts
+
+
+def _blend(known_s: float, seen_s: float, since_s: float) -> float:
+    if seen_s >= known_s:
+        return seen_s
+    return seen_s + (known_s - seen_s) * math.exp(-max(0.0, since_s) / DECAY_S)
