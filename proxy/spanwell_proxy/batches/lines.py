@@ -1,0 +1,141 @@
+"""What one line of a batch's file says, and what is written of its answer. Values in, values out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+MOST_LINES: Final = 50_000  # OpenAI's bound
+LONGEST_LINE_BYTES: Final = 32 * 1024 * 1024
+MOST_ERRORS: Final = 100  # told of one file
+ENDPOINTS: Final = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/moderations",
+    "/v1/messages",
+    "/v1/rerank",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One request of a batch. `number` counts from 1."""
+
+    number: int
+    custom_id: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Why a file cannot be run, in the words of OpenAI's `errors.data`."""
+
+    code: str
+    message: str
+    line: int | None = None
+    param: str | None = None
+
+
+def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
+    """How many requests a file has, and what is wrong with it; nothing of a sound one."""
+    mistakes: list[Mistake] = []
+    seen: set[str] = set()
+    for number, line in enumerate(_read_lines(file), 1):
+        found = _read_line(number, line, endpoint)
+        if isinstance(found, Mistake):
+            mistakes.append(found)
+        elif found.custom_id in seen:
+            mistakes.append(Mistake("duplicate_custom_id", f"{found.custom_id!r} stands twice", number, "custom_id"))
+        else:
+            seen.add(found.custom_id)
+        if number > MOST_LINES or len(mistakes) == MOST_ERRORS:
+            break
+    if len(seen) + len(mistakes) > MOST_LINES:
+        mistakes.append(Mistake("too_many_tasks", f"a batch has at most {MOST_LINES} requests"))
+    if not seen and not mistakes:
+        mistakes.append(Mistake("empty_file", "the file has no request in it"))
+    return len(seen), mistakes
+
+
+def read_requests(file: BinaryIO, endpoint: str) -> Iterator[Line]:
+    """The requests of a file that was checked."""
+    for number, line in enumerate(_read_lines(file), 1):
+        found = _read_line(number, line, endpoint)
+        if isinstance(found, Line):
+            yield found
+
+
+def write_result(batch_id: str, line: Line, status: int, request_id: str, body: bytes) -> bytes:
+    """The line that OpenAI's batches answer with, ended by a line feed; `body` as a text where it is no JSON."""
+    try:
+        answer: Any = orjson.loads(body)
+    except ValueError:
+        answer = body.decode("utf-8", "replace")
+    result = {
+        "id": f"{batch_id.replace('batch_', 'batch_req_', 1)}_{line.number}",
+        "custom_id": line.custom_id,
+        "response": {"status_code": status, "request_id": request_id, "body": answer},
+        "error": None,
+    }
+    return orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def write_unanswered(batch_id: str, line: Line, code: str, message: str) -> bytes:
+    """The line of a request that was never made."""
+    result = {
+        "id": f"{batch_id.replace('batch_', 'batch_req_', 1)}_{line.number}",
+        "custom_id": line.custom_id,
+        "response": None,
+        "error": {"code": code, "message": message},
+    }
+    return orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read_custom_ids(file: BinaryIO) -> tuple[set[str], int]:
+    """What a result file already tells of, and how far it is whole: a crash may leave half a line at its end."""
+    found, size = set(), 0
+    for line in _read_lines(file):
+        try:
+            result = orjson.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            break
+        found.add(str(result["custom_id"]))
+        size += len(line)
+    return found, size
+
+
+def _read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines that say something, bounded, and the first that is too long as it begins."""
+    while line := file.readline(LONGEST_LINE_BYTES + 1):
+        if line.strip():
+            yield line
+        if len(line) > LONGEST_LINE_BYTES:
+            return
+
+
+def _read_line(number: int, line: bytes, endpoint: str) -> Line | Mistake:
+    if len(line) > LONGEST_LINE_BYTES:
+        return Mistake("line_too_long", f"a line has at most {LONGEST_LINE_BYTES} bytes", number)
+    try:
+        said = orjson.loads(line)
+    except ValueError:
+        return Mistake("invalid_json_line", "this line is not valid JSON", number)
+    if not isinstance(said, dict):
+        return Mistake("invalid_json_line", "this line is no JSON object", number)
+    custom_id, body = said.get("custom_id"), said.get("body")
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 512:
+        return Mistake("missing_required_parameter", "write a text of 1 to 512 characters", number, "custom_id")
+    if said.get("method") != "POST":
+        return Mistake("invalid_method", "the method must be POST", number, "method")
+    if said.get("url") != endpoint:
+        return Mistake("mismatched_endpoint", f"the url must be the batch's endpoint, {endpoint}", number, "url")
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+        return Mistake("missing_required_parameter", "the body must name a model", number, "body.model")
+    if body.get("stream"):
+        return Mistake("invalid_parameter", "a batch cannot stream", number, "body.stream")
+    return Line(number, custom_id, body)

@@ -1,0 +1,82 @@
+"""A store in the test's own folder, and an asker that answers at once."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from spanwell_proxy.batches.runner import Answered
+from spanwell_proxy.batches.store import BatchStore, Row
+
+ENDPOINT = "/v1/chat/completions"
+
+
+class Asker:
+    """Answers each line with its own words; the first `refusals` answers are a 429."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.refusals = 0
+        self.status = 200
+        self.under_way = 0
+        self.most = 0
+
+    async def __call__(self, owner: str, endpoint: str, body: bytes) -> Answered:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        content = orjson.loads(body)["messages"][0]["content"]
+        self.asked.append(f"{owner} {content}")
+        assert endpoint == ENDPOINT
+        if self.refusals:
+            self.refusals -= 1
+            return Answered(429, "r", b"{}", retry_after_s=0.001)
+        return Answered(self.status, f"req-{content}", orjson.dumps({"echo": content}))
+
+
+@pytest.fixture
+def asker() -> Asker:
+    return Asker()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[BatchStore]:
+    store = BatchStore(tmp_path / "batches")
+    yield store
+    store.close()
+
+
+def line(custom_id: str, /, **changes: object) -> bytes:
+    body = {"model": "fox", "messages": [{"role": "user", "content": custom_id}]}
+    said = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
+    return orjson.dumps(said | changes, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def add_batch(store: BatchStore, *lines: bytes, **facts: object) -> str:
+    """A batch whose file is these lines; its id."""
+    now = int(time.time())
+    with store.write_file() as (file_id, file):
+        file.write(b"".join(lines))
+    times = {"created_at": now, "expires_at": now + 86_400}
+    store.add_file(file_id, {"owner": "key_1", "filename": "in.jsonl", "purpose": "batch", **times})
+    row: Row = {
+        "id": "batch_1",
+        "owner": "key_1",
+        "endpoint": ENDPOINT,
+        "input_file_id": file_id,
+        "status": "validating",
+        "errors": [],
+        **times,
+        **facts,
+    }
+    store.add_batch(row)
+    return "batch_1"
+
+
+def read_results(store: BatchStore, file_id: str) -> list[Row]:
+    with store.read_file(file_id) as file:
+        return [orjson.loads(each) for each in file]

@@ -1,0 +1,50 @@
+"""What a batch's file may say."""
+
+from io import BytesIO
+
+import pytest
+
+from spanwell_proxy.batches.lines import Mistake, check_file, read_custom_ids, read_requests
+from tests.proxy.batches.conftest import ENDPOINT, line
+
+
+def test_a_sound_file_is_read_line_by_line() -> None:
+    file = BytesIO(line("a") + b"\n" + line("b").rstrip())
+
+    total, mistakes = check_file(file, ENDPOINT)
+    file.seek(0)
+
+    assert (total, mistakes) == (2, [])
+    assert [one.custom_id for one in read_requests(file, ENDPOINT)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "param"),
+    [
+        (b"{\n", "invalid_json_line", None),
+        (b"[]\n", "invalid_json_line", None),
+        (line("x", custom_id=7), "missing_required_parameter", "custom_id"),
+        (line("x", method="GET"), "invalid_method", "method"),
+        (line("x", url="/v1/embeddings"), "mismatched_endpoint", "url"),
+        (line("x", body={}), "missing_required_parameter", "body.model"),
+        (line("x", body={"model": "fox", "stream": True}), "invalid_parameter", "body.stream"),
+        (line("a"), "duplicate_custom_id", "custom_id"),
+    ],
+)
+def test_a_mistake_names_its_line_and_field(bad: bytes, code: str, param: str | None) -> None:
+    _, (mistake,) = check_file(BytesIO(line("a") + bad), ENDPOINT)
+
+    assert (mistake.code, mistake.line, mistake.param) == (code, 2, param)
+
+
+def test_a_file_without_a_request_is_a_mistake() -> None:
+    assert check_file(BytesIO(b"\n\n"), ENDPOINT) == (
+        0,
+        [Mistake("empty_file", "the file has no request in it")],
+    )
+
+
+def test_half_a_line_at_the_end_of_the_results_is_not_counted() -> None:
+    whole = b'{"custom_id":"a"}\n'
+
+    assert read_custom_ids(BytesIO(whole + b'{"custom_id":"b"}')) == ({"a"}, len(whole))
