@@ -11,6 +11,7 @@ from spanwell.conventions import Operation
 from spanwell.pricing import Usage
 from spanwell_proxy.failures import ApiError
 
+Headers = Mapping[bytes, bytes]
 Request = Mapping[str, Any]
 Document = dict[str, Any]
 Messages = Sequence[Any]  # of {role, parts}, as spanwell.messages makes them
@@ -67,3 +68,6 @@ class Api:
     as_stream: Callable[[Document, Request], bytes] | None = None  # a whole answer as the events of a stream
     error_event: Callable[[ApiError], bytes] | None = None
     is_cacheable: Callable[[Request], bool] | None = None  # whether the same request may have the same answer
+    whole_reasons: frozenset[str] = frozenset()  # of `reasons`, those after which nothing is missing
+    kept_metadata: frozenset[str] = frozenset()  # keys of `metadata` that backends know, though the proxy reads them
+    relay_headers: Callable[[Headers], dict[str, str]] | None = None  # of a client's headers, those a backend may see

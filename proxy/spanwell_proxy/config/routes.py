@@ -14,13 +14,14 @@ from spanwell.pricing import Price, PriceTable
 from spanwell.providers import name_provider
 from spanwell.rates import RATE
 from spanwell_proxy.apis.api import Api
-from spanwell_proxy.config.providers import OPENAI_DIALECT, split_model
+from spanwell_proxy.config.providers import find_provider, fixed_headers, locate, split_model
 
 DEFAULT_TIMEOUT_S = 600.0  # OpenAI's clients wait as long
 DEFAULT_RETRIES = 2
 
+EXTRA_PARAMS = ("api_version", "extra_headers", "headers", "organization")
 # Rates may stand among both, see RATE.
-PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout")
+PARAMS = ("model", "api_base", "api_key", "weight", "timeout", "stream_timeout", *EXTRA_PARAMS)
 OWN_PARAMS = ("weight", "timeout", "stream_timeout")  # not for LiteLLM
 MODEL_INFO = ("id", "simulated")
 LITELLM_SETTINGS = {"num_retries": "num_retries", "fallbacks": "fallbacks", "request_timeout": "timeout"}
@@ -31,13 +32,14 @@ GENERAL_SETTINGS = ("master_key",)
 
 @dataclass(frozen=True)
 class Address:
-    """Where a deployment is served. `origin` is scheme, host and port; `path` is what stands before an API's own."""
+    """Where a deployment is served. An API's own path stands between `path` and `query`."""
 
     scheme: str
     origin: str
     path: str
     host: str
     port: int
+    query: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Deployment:
     simulated: bool
     speaks: frozenset[str]  # the APIs it takes as they are; all others are translated for it
     params: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)  # that go with every request it takes as it is
     overrides: tuple[Override, ...] = field(repr=False)
 
     def is_translated(self, api: Api) -> bool:
@@ -160,7 +163,9 @@ def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
     prefix = prefix or ("openai" if params.get("api_base") else "")
     # As LiteLLM does; but the key for a provider's own address is never sent to another one.
     known = "" if params.get("api_base") else environ.get(f"{prefix.upper()}_API_KEY", "")
-    provider = OPENAI_DIALECT[prefix].name if prefix in OPENAI_DIALECT else name_provider(prefix)
+    known_provider = find_provider(prefix, params)
+    provider = known_provider.name if known_provider else name_provider(prefix)
+    api_key = _text(params, "api_key", f"{where}.litellm_params") or known
     timeout_s = _number(params, "timeout", _number(settings, "timeout", DEFAULT_TIMEOUT_S, where), where)
     return Deployment(
         id=str(info.get("id") or f"{entry.item['model_name']}-{number}"),
@@ -168,8 +173,8 @@ def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         model_name=name,
         provider=provider,
         model=model,
-        url=_read_address(params, prefix, where),
-        api_key=_text(params, "api_key", f"{where}.litellm_params") or known,
+        url=_read_address(params, prefix, model, where),
+        api_key=api_key,
         weight=_number(params, "weight", 1.0, where),
         timeout_s=timeout_s,
         first_byte_timeout_s=_number(
@@ -177,17 +182,19 @@ def _read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         ),
         price=read_price(own, where) if (own := pick_rates(params, info)) else prices.find(prefix, model),
         simulated=info.get("simulated") is True,
-        speaks=OPENAI_DIALECT[prefix].speaks if prefix in OPENAI_DIALECT else frozenset(),
+        speaks=known_provider.speaks if known_provider else frozenset(),
         params={key: value for key, value in params.items() if key not in OWN_PARAMS and not RATE.fullmatch(key)}
         | {"model": whole},
+        headers=fixed_headers(known_provider, api_key, params, where),
         overrides=tuple(one for one in overrides if one.provider in ("", provider)),
     )
 
 
-def _read_address(params: Mapping[str, Any], prefix: str, where: str) -> Address:
-    provider = OPENAI_DIALECT.get(prefix)
+def _read_address(params: Mapping[str, Any], prefix: str, model: str, where: str) -> Address:
+    provider = find_provider(prefix, params)
     base = _text(params, "api_base", f"{where}.litellm_params") or (provider.api_base if provider else "")
-    parts = urlsplit(base.rstrip("/"))
+    located, query = locate(prefix, base, model, params) if provider else (base.rstrip("/"), "")
+    parts = urlsplit(located)
     if provider and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query):
         raise ConfigError(f"{where}.litellm_params.api_base: write a URL such as http://127.0.0.1:8000/v1")
     try:
@@ -195,7 +202,7 @@ def _read_address(params: Mapping[str, Any], prefix: str, where: str) -> Address
     except ValueError as error:
         raise ConfigError(f"{where}.litellm_params.api_base: {error}") from error
     origin = f"{parts.scheme}://{parts.netloc}"
-    return Address(parts.scheme, origin, parts.path, parts.hostname or "", port)
+    return Address(parts.scheme, origin, parts.path, parts.hostname or "", port, query)
 
 
 def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple[str, ...]]:
@@ -215,8 +222,8 @@ def _read_fallbacks(listed: Any, known: set[str], where: str) -> dict[str, tuple
 def _ignored_keys(config: Config) -> Iterator[str]:
     yield from config.unused
     for index, entry in enumerate(config.model_list):
-        translated = split_model(str(entry["litellm_params"]["model"]))[0] not in OPENAI_DIALECT
-        params = () if translated else entry["litellm_params"]
+        provider = find_provider(split_model(str(entry["litellm_params"]["model"]))[0], entry["litellm_params"])
+        params = entry["litellm_params"] if provider and "chat" in provider.speaks else ()
         yield from (
             f"model_list[{index}].litellm_params.{key}"
             for key in params

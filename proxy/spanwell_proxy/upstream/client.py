@@ -86,7 +86,7 @@ class Client:
         """Send, and wait for the status and headers. Raises OSError where the backend cannot be reached."""
         if deployment.is_translated(api):
             return await self._wire.post("unix:" + self._lane, api.path, headers, body)
-        path = deployment.url.path + api.path
+        path = deployment.url.path + api.path + deployment.url.query
         if deployment.url.scheme == "http":
             return await self._wire.post(deployment.url.origin, path, headers, body)
         try:
@@ -104,7 +104,7 @@ class Client:
 
 
 def request_headers(call: Call, tried: Attempt) -> dict[str, str]:
-    """Written anew for the backend: of the client's own headers, only the trace goes on."""
+    """Written anew for the backend: of the client's own headers, only the trace and what its API allows go on."""
     headers = {
         "content-type": "application/json",
         "accept": "text/event-stream" if call.stream else "application/json",
@@ -112,8 +112,10 @@ def request_headers(call: Call, tried: Attempt) -> dict[str, str]:
         "x-request-id": call.request_id,  # vLLM's response id and span carry it
         "traceparent": call.trace_to(tried.span_id).decode(),
     }
-    if tried.deployment.api_key:
-        headers["authorization"] = "Bearer " + tried.deployment.api_key
+    if not tried.deployment.is_translated(call.api):
+        headers.update(tried.deployment.headers)
+    if call.api.relay_headers:
+        headers.update(call.api.relay_headers(call.headers))
     if call.parent_id and b"tracestate" in call.headers:
         headers["tracestate"] = call.headers[b"tracestate"].decode("latin-1")
     return headers
