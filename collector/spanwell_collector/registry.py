@@ -7,10 +7,11 @@ A value that a request brings, a key of a map included, is a bound parameter and
 import re
 from typing import Final, Literal, NamedTuple
 
+from spanwell.conventions import CALLS
 from spanwell.rates import KINDS
 
 # What repeats a call is stored, and counts nowhere.
-REQUESTS: Final = "operation IN ('chat', 'text_completion', 'embeddings') AND purpose = '' AND duplicate_of = ''"
+REQUESTS: Final = f"operation IN {CALLS} AND purpose = '' AND duplicate_of = ''"
 PERCENTILE: Final = re.compile(r"(ttft_)?p([1-9]|[1-9]\d)_ms")
 MAP_FIELD: Final = re.compile(r"(attribute|resource)\.(.{1,256})", re.DOTALL)
 

@@ -9,6 +9,11 @@ Operation = Literal[
     "chat",
     "text_completion",
     "embeddings",
+    "rerank",
+    "moderation",
+    "image_generation",
+    "speech",
+    "transcription",
     "retrieval",
     "execute_tool",
     "create_agent",
@@ -17,6 +22,12 @@ Operation = Literal[
     "",
 ]
 """The words of `gen_ai.operation.name` that Spanwell writes; the empty word is a plain span."""
+
+CALLS: Final[tuple[Operation, ...]] = (
+    *("chat", "text_completion", "embeddings"),
+    *("rerank", "moderation", "image_generation", "speech", "transcription"),
+)
+"""Those of them that are a call of a model."""
 
 CacheVerdict = Literal["hit", "miss", ""]
 """`hit`: answered from the cache. `miss`: looked up, not found. Empty: never looked up."""

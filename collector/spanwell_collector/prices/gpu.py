@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
+from spanwell import conventions
 from spanwell_collector.prices.pools import Pool
 from spanwell_collector.queries.selection import microseconds
 from spanwell_collector.rollups.changes import changing
@@ -45,9 +46,9 @@ THEIRS: Final = """
 project = {project:String} AND (model = {model:String} OR request_model = {model:String})
   AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC') AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
   AND ({deployment:String} = '' OR deployment = {deployment:String})
-  AND operation IN ('chat', 'text_completion', 'embeddings') AND duplicate_of = '' AND cache != 'hit'
+  AND operation IN <calls> AND duplicate_of = '' AND cache != 'hit'
   AND input_tokens + output_tokens > 0
-"""
+""".replace("<calls>", str(conventions.CALLS))
 CALLS: Final = """
 SELECT concat(trace_id, span_id) AS key, input_tokens + output_tokens AS tokens, cost_usd, price_version
 FROM spanwell.spans

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from spanwell.conventions import CALLS
 from spanwell_collector.queries.selection import Selection
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.store.client import Store
@@ -71,12 +72,12 @@ FROM
     WHERE (project = {project:String} OR {project:String} = '*')
       AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
       AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
-      AND operation IN ('chat', 'text_completion', 'embeddings') AND duplicate_of = '' AND cache != 'hit'
+      AND operation IN <calls> AND duplicate_of = '' AND cache != 'hit'
       AND input_tokens + output_tokens > 0
 )
 GROUP BY day, provider, model, key_id
 ORDER BY day, provider, model, key_id
-"""
+""".replace("<priced>", PRICED).replace("<calls>", str(CALLS))
 NAMES: Final = "SELECT DISTINCT provider, model FROM spanwell.price_list ORDER BY provider, model"
 
 
@@ -104,7 +105,9 @@ def list_unpriced(store: Store, chosen: Selection) -> list[dict[str, Any]]:
 def list_billed(store: Store, chosen: Selection) -> list[dict[str, Any]]:
     """Calls, tokens and US dollars by kind, for each day, provider, model and key; the project may be `*`."""
     asked = {**chosen.parameters(), "project": chosen.project}
-    rows: list[dict[str, Any]] = store.query(BILLED.replace("<priced>", PRICED), asked).to_pylist()
+    rows: list[dict[str, Any]] = store.query(
+        BILLED.replace("<priced>", PRICED).replace("<calls>", str(CALLS)), asked
+    ).to_pylist()
     return [{**row, "tokens": dict(row["tokens"]), "costs": _merge(dict(row["costs"]), row["usd"])} for row in rows]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from spanwell.conventions import CALLS
 from spanwell.settings import Settings
 from spanwell_dashboard import panels, reads, waterfall
 from spanwell_dashboard.formatting import count, duration, money
@@ -16,7 +17,6 @@ from spanwell_dashboard.untrusted import MAX_TEXT_CHARS, fold_blobs, plain
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 SPAN_ID = re.compile(r"[0-9a-f]{16}")
 HEIGHT_PX = 640
-CALLS = ("chat", "text_completion", "embeddings")
 FACTS = (
     ("model", "Model"),
     ("request_model", "Asked for"),
