@@ -5,7 +5,6 @@ every call, whatever happened.
 """
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -14,16 +13,14 @@ from decimal import Decimal
 
 from spanwell_proxy.body import parse_body, read_body
 from spanwell_proxy.caches.exact import Entry, cache_key, is_cacheable, read_entry, write_entry
-from spanwell_proxy.call import Attempt, Call, Why
+from spanwell_proxy.call import Call
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
 from spanwell_proxy.replies import EVENT_STREAM, reply, reply_error
-from spanwell_proxy.routing.choosing import NOTHING_ASKED, choose
-from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.telemetry import metrics
-from spanwell_proxy.upstream.backoff import backoff_s
-from spanwell_proxy.upstream.relay import account, attempt
+from spanwell_proxy.upstream.calling import call_upstream
+from spanwell_proxy.upstream.relay import account
 
 Step = Callable[[Call, Gateway], Awaitable[None]]
 
@@ -96,60 +93,6 @@ async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
         await reply(call, 200, call.api.as_stream(call.document, call.request), EVENT_STREAM)
     else:
         await reply(call, 200, entry.body)
-
-
-async def call_upstream(call: Call, gateway: Gateway) -> None:
-    """Try the deployments of the model, then those of its fallbacks, until one answers. Raises the last ApiError."""
-    failure: ApiError | None = None
-    for model in (call.model, *gateway.routes.fallbacks.get(call.model, ())):
-        failure = await _try_model(call, gateway, model)
-        if failure is None:
-            return
-        if not failure.retryable:
-            break
-    if failure:
-        raise failure
-
-
-async def _try_model(call: Call, gateway: Gateway, model: str) -> ApiError | None:
-    group, policy, tried = gateway.find_group(model), gateway.find_policy(model), len(call.attempts)
-    for retry in range(gateway.routes.num_retries + 1):
-        used = [one.deployment.id for one in call.attempts[tried:]]
-        roll = call.span_id[retry % 8] / 256
-        call.decision = choose(group, NOTHING_ASKED, policy, used, time.monotonic(), roll)
-        deployment = call.deployment = call.decision.deployment
-        why: Why = "retry" if retry else "first" if model == call.model else "fallback"
-        call.attempts.append(Attempt(deployment, why, os.urandom(8), time.perf_counter()))
-        failure = await _try_deployment(call, gateway, call.attempts[-1], call.decision.candidate.facts)
-        if failure is None or not failure.retryable or retry == gateway.routes.num_retries:
-            return failure
-        if len({*used, deployment.id}) < len(group):
-            continue  # another deployment is at hand: no need to wait for this one
-        pause_s = backoff_s(retry, failure.retry_after_s, call.span_id[-1 - retry % 8] / 256)
-        if pause_s is None:
-            return failure
-        call.waited_s += pause_s
-        await asyncio.sleep(pause_s)
-    return None
-
-
-async def _try_deployment(call: Call, gateway: Gateway, tried: Attempt, facts: Facts) -> ApiError | None:
-    failed, done_at = True, 0.0
-    facts.begin()
-    try:
-        await attempt(call, tried, gateway.client)
-        failed, done_at = False, call.started + call.ttft_s if call.ttft_s is not None else tried.ended
-    except ApiError as failure:
-        tried.failure, done_at = failure, tried.ended
-        failed = failure.status == 429 or failure.status >= 500
-        if failed:
-            facts.breaker.fail(time.monotonic(), failure.retry_after_s)
-        return failure
-    finally:
-        elapsed_s = done_at - tried.started if done_at else None  # None: the client left
-        facts.end(time.monotonic(), elapsed_s, stream=call.stream, failed=failed and done_at > 0)
-    facts.breaker.succeed()
-    return None
 
 
 async def settle(call: Call, gateway: Gateway) -> None:
