@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from spanwell.pieces import read_piece_rates
 from spanwell.providers import SELF_HOSTED
 from spanwell.rates import KINDS, OFF_PEAK, Card, fill, order, read_cards, read_off_peak, read_standard
 
@@ -146,6 +147,14 @@ class PriceTable:
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of `model`, or None: an unpriced call has no cost, which is not a cost of nought."""
+        entry = self._find_entry(provider, model)
+        return None if entry is None else Price.from_litellm(entry, self.version)
+
+    def find_pieces(self, provider: str, model: str) -> dict[str, Decimal]:
+        """What of `model` is paid for by the piece, in US dollars; mostly nothing is."""
+        return read_piece_rates(self._find_entry(provider, model) or {})
+
+    def _find_entry(self, provider: str, model: str) -> Mapping[str, Any] | None:
         if provider in SELF_HOSTED:
             return None
         entry = self.entries.get(f"{provider}/{model}")
@@ -154,7 +163,7 @@ class PriceTable:
             entry = self.entries.get(model, {})
             if not str(entry.get("litellm_provider", provider)).startswith(provider):
                 return None
-        return Price.from_litellm(entry, self.version)
+        return entry
 
 
 def load_price_table() -> PriceTable:
