@@ -1,4 +1,4 @@
-"""The one way a call fails: a status and a body in OpenAI's shape, and the word its span carries."""
+"""The one way a call fails: a status and a body in OpenAI's or Anthropic's shape, and the word its span carries."""
 
 from typing import Any, Final
 
@@ -19,6 +19,23 @@ TYPES = {
     429: "rate_limit_error",
     504: "timeout_error",
 }
+
+# Anthropic's, likewise.
+ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    415: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+ANTHROPIC_KINDS = frozenset(ANTHROPIC_TYPES.values()) | {"api_error"}
 
 
 class ApiError(SpanwellError):
@@ -47,13 +64,30 @@ class ApiError(SpanwellError):
         self.retry_after_s = retry_after_s
         self.body = body
 
-    def to_json(self) -> bytes:
+    def to_json(self, dialect: str = "openai") -> bytes:
+        """The body of the answer, in the shape that the clients of an API expect."""
+        if dialect == "anthropic":
+            return orjson.dumps(write_anthropic_error(self))
         return orjson.dumps(self.body or error_body(self.status, self.kind, self.message, self.param))
 
 
 def error_body(status: int, kind: str, message: str, param: str | None = None) -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`, which every OpenAI client understands."""
     return {"error": {"message": message, "type": TYPES.get(status, "api_error"), "param": param, "code": kind}}
+
+
+def write_anthropic_error(error: ApiError) -> dict[str, Any]:
+    """`{"type": "error", "error": {"type", "message"}}`, which every Anthropic client understands."""
+    told = (error.body or {}).get("error")
+    said = told if isinstance(told, dict) else {}
+    kind = said.get("type")
+    return {
+        "type": "error",
+        "error": {
+            "type": kind if kind in ANTHROPIC_KINDS else ANTHROPIC_TYPES.get(error.status, "api_error"),
+            "message": said.get("message") or error.message,
+        },
+    }
 
 
 def bad_request(message: str, param: str | None) -> ApiError:

@@ -18,7 +18,11 @@ Messages = Sequence[Any]  # of {role, parts}, as spanwell.messages makes them
 
 
 class BrokenAnswerError(Exception):
-    """What came is no answer of this API, or the backend reported an error inside it."""
+    """What came is no answer of this API, or the backend reported an error inside it, of which `status` is."""
+
+    def __init__(self, message: str, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Reader(Protocol):
@@ -27,6 +31,7 @@ class Reader(Protocol):
     id: str
     model: str  # that answered
     usage: Usage | None
+    usage_is_partial: bool  # more is to come: where the stream breaks now, it is a guess
     service_tier: Any  # as the backend names it
     content_chunks: int  # events that said something
     done: bool  # the backend has said that this is all
@@ -68,6 +73,8 @@ class Api:
     as_stream: Callable[[Document, Request], bytes] | None = None  # a whole answer as the events of a stream
     error_event: Callable[[ApiError], bytes] | None = None
     is_cacheable: Callable[[Request], bool] | None = None  # whether the same request may have the same answer
+    pieces: Callable[[Request, Document], dict[str, int]] | None = None  # what is paid for by the piece, see PIECES
+    is_opaque: bool = False  # the answer's bytes, and their type, go on as they come
     whole_reasons: frozenset[str] = frozenset()  # of `reasons`, those after which nothing is missing
     kept_metadata: frozenset[str] = frozenset()  # keys of `metadata` that backends know, though the proxy reads them
     relay_headers: Callable[[Headers], dict[str, str]] | None = None  # of a client's headers, those a backend may see

@@ -1,28 +1,25 @@
 """Chat completions: OpenAI's `/chat/completions`, which nearly every backend speaks."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
 from spanwell.messages import to_message, to_messages
 from spanwell.pricing import Usage
+from spanwell_proxy.apis.answers import check_stream, count, read_answer, wants_usage
 from spanwell_proxy.apis.api import Api, BrokenAnswerError, Document, Messages, Request
 from spanwell_proxy.apis.chat_stream import ChatReader
-from spanwell_proxy.apis.events import DONE
+from spanwell_proxy.apis.chunks import write_chunks
 from spanwell_proxy.apis.usage import read_usage
 from spanwell_proxy.failures import ApiError, bad_request, error_body
 
 
 def check(request: Request) -> None:
     """What the proxy itself relies on; backends check the rest. Raises ApiError 400."""
-    messages, options = request.get("messages"), request.get("stream_options")
+    messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
         raise bad_request("messages must be a list of at least one message", "messages")
-    if not isinstance(request.get("stream") or False, bool):
-        raise bad_request("stream must be true or false", "stream")
-    if options is not None and not isinstance(options, dict):
-        raise bad_request("stream_options must be an object", "stream_options")
+    check_stream(request)
 
 
 def prepare(request: dict[str, Any]) -> None:
@@ -33,14 +30,10 @@ def prepare(request: dict[str, Any]) -> None:
 
 def read(body: bytes) -> Document:
     """A whole completion. Raises BrokenAnswerError."""
-    try:
-        completion = orjson.loads(body)
-    except ValueError as error:
-        raise BrokenAnswerError("the answer is not valid JSON") from error
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    if not isinstance(choices, list) or not all(map(_is_choice, choices)):
+    completion = read_answer(body, "choices", "chat completion")
+    if not all(map(_is_choice, completion["choices"])):
         raise BrokenAnswerError("the answer is no chat completion")
-    return cast(Document, completion)
+    return completion
 
 
 def usage(completion: Document) -> Usage | None:
@@ -64,13 +57,7 @@ def reasons(completion: Document) -> list[str]:
 
 def max_tokens(request: Request) -> int | None:
     """As the request bounds it; None where it does not."""
-    given = request.get("max_completion_tokens") or request.get("max_tokens")
-    return given if isinstance(given, int) and 0 <= given < 2**63 else None
-
-
-def wants_usage(request: Request) -> bool:
-    options = request.get("stream_options")
-    return bool(isinstance(options, Mapping) and options.get("include_usage"))
+    return count(request.get("max_completion_tokens") or request.get("max_tokens"))
 
 
 def open_reader(request: Request) -> ChatReader:
@@ -93,7 +80,7 @@ def as_stream(completion: Document, request: Request) -> bytes:
         chunks.append(head | {"choices": [place | finish]})
     if wants_usage(request) and completion.get("usage"):
         chunks.append(head | {"choices": [], "usage": completion["usage"]})
-    return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + DONE
+    return write_chunks(chunks)
 
 
 def is_cacheable(request: Request) -> bool:
@@ -128,4 +115,5 @@ CHAT = Api(
     as_stream=as_stream,
     error_event=error_event,
     is_cacheable=is_cacheable,
+    whole_reasons=frozenset(("stop", "length", "tool_calls", "function_call")),
 )

@@ -6,11 +6,12 @@ Only whole events leave, so a client never sees half of one. What an event says 
 from abc import ABC, abstractmethod
 from typing import Any
 
+import orjson
+
 from spanwell.pricing import Usage
 from spanwell_proxy.apis.api import BrokenAnswerError
 
 LONGEST_EVENT_BYTES = 8 * 1024 * 1024
-DONE = b"data: [DONE]\n\n"
 
 
 class EventReader(ABC):
@@ -20,6 +21,7 @@ class EventReader(ABC):
         self.id = ""
         self.model = ""
         self.usage: Usage | None = None
+        self.usage_is_partial = False
         self.service_tier: Any = None
         self.content_chunks = 0
         self.done = False
@@ -71,6 +73,25 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join(line[5:].strip() for line in lines)
 
 
-def error_message(error: Any) -> str:
-    """The words of an error that came inside a stream."""
-    return str(error.get("message") or "the backend reported an error") if isinstance(error, dict) else str(error)
+def write_event(event: dict[str, Any]) -> bytes:
+    """An event named as its own `type` says."""
+    return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
+
+
+class TypedReader(EventReader):
+    """Of a stream whose events name their type. Nothing is taken out of it."""
+
+    @abstractmethod
+    def _take(self, kind: str, event: dict[str, Any]) -> None:
+        """Note what the event says."""
+
+    def _pass(self, event: bytes) -> bytes:
+        payload = data_of(event)
+        if not payload or payload == b"[DONE]":
+            return event
+        try:
+            said = orjson.loads(payload)
+            self._take(str(said.get("type") or ""), said)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise BrokenAnswerError("the backend sent an event that is not of this API") from error
+        return event

@@ -11,24 +11,27 @@ TIERS = frozenset(SERVICE_TIERS.values())
 
 
 def read_usage(reported: Mapping[str, Any]) -> Usage:
-    """OpenAI's `usage` object: prompt_tokens includes the cached ones, completion_tokens includes reasoning."""
-    prompt = reported.get("prompt_tokens_details") or {}
-    completion = reported.get("completion_tokens_details") or {}
-    sent, received = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
-    cached = min(_detail(prompt, "cached_tokens"), sent)
+    """OpenAI's `usage` object of any of its APIs: input includes the cached tokens, output includes reasoning."""
+    prompt = reported.get("prompt_tokens_details") or reported.get("input_tokens_details") or {}
+    completion = reported.get("completion_tokens_details") or reported.get("output_tokens_details") or {}
+    sent = read_count(reported.get("prompt_tokens")) or read_count(reported.get("input_tokens"))
+    received = read_count(reported.get("completion_tokens")) or read_count(reported.get("output_tokens"))
+    cached = min(read_detail(prompt, "cached_tokens"), sent)
     kept = prompt.get("cache_creation_token_details") if isinstance(prompt, dict) else None  # LiteLLM, of Anthropic's
-    written = max(_count(reported.get("cache_creation_input_tokens")), *(_detail(prompt, key) for key in CACHE_WRITES))
+    written = max(
+        read_count(reported.get("cache_creation_input_tokens")), *(read_detail(prompt, key) for key in CACHE_WRITES)
+    )
     return Usage(
         input=sent,
         output=received,
         cached=cached,
         cache_write=min(written, sent - cached),
-        reasoning=min(_detail(completion, "reasoning_tokens"), received),
-        cache_write_1h=min(_detail(kept, "ephemeral_1h_input_tokens"), written, sent - cached),
-        audio_input=min(_detail(prompt, "audio_tokens"), sent),
-        audio_output=min(_detail(completion, "audio_tokens"), received),
-        image_input=min(_detail(prompt, "image_tokens"), sent),
-        image_output=min(_detail(completion, "image_tokens"), received),
+        reasoning=min(read_detail(completion, "reasoning_tokens"), received),
+        cache_write_1h=min(read_detail(kept, "ephemeral_1h_input_tokens"), written, sent - cached),
+        audio_input=min(read_detail(prompt, "audio_tokens"), sent),
+        audio_output=min(read_detail(completion, "audio_tokens"), received),
+        image_input=min(read_detail(prompt, "image_tokens"), sent),
+        image_output=min(read_detail(completion, "image_tokens"), received),
     )
 
 
@@ -43,9 +46,9 @@ def estimate_usage(sent_bytes: int, chunks: int, received_bytes: int) -> Usage:
     return Usage(input=max(1, sent_bytes // 4), output=chunks or received_bytes // 4)
 
 
-def _detail(details: Any, key: str) -> int:
-    return _count(details.get(key)) if isinstance(details, dict) else 0
+def read_detail(details: Any, key: str) -> int:
+    return read_count(details.get(key)) if isinstance(details, dict) else 0
 
 
-def _count(value: Any) -> int:
+def read_count(value: Any) -> int:
     return value if isinstance(value, int) and 0 < value < 2**53 else 0
