@@ -1,5 +1,6 @@
 """The request body: read within a bound, checked, and rewritten for a backend."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from spanwell.conventions import HEADER_APP, HEADER_PURPOSE, HEADER_SESSION, HEA
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import CLIENT_GONE, ApiError, bad_request
+from spanwell_proxy.inflate import inflate
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024  # images travel inside
 LONGEST_NAME = 256
@@ -43,7 +45,12 @@ async def read_body(call: Call) -> bytes:
         raise ApiError(499, CLIENT_GONE, "the client left before its request was whole")
     if size > LONGEST_BODY_BYTES:
         raise ApiError(413, "body_too_large", f"the body is larger than {LONGEST_BODY_BYTES} bytes")
-    return b"".join(parts) if len(parts) > 1 else body
+    whole = b"".join(parts) if len(parts) > 1 else body
+    encoding = call.headers.get(b"content-encoding")
+    # In a thread: what a few bytes may unfold to would hold up the other calls.
+    return (
+        await asyncio.to_thread(inflate, whole, encoding.decode("latin-1"), LONGEST_BODY_BYTES) if encoding else whole
+    )
 
 
 def parse_body(call: Call) -> None:
@@ -52,13 +59,11 @@ def parse_body(call: Call) -> None:
         request = orjson.loads(call.body)
     except ValueError as error:
         _name_caller(call, {})
-        if b"content-encoding" in call.headers:
-            raise ApiError(415, "unsupported_encoding", "send the body without a content-encoding") from error
         raise bad_request(f"the body is not valid JSON: {error}", None) from error
     if not isinstance(request, dict):
         _name_caller(call, {})
         raise bad_request("the body must be a JSON object", None)
-    model = request.get("model")
+    model = call.path_model or request.get("model")
     # Noted before it is judged: a call that is refused is a span too.
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
@@ -78,7 +83,8 @@ def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
     call.api.prepare(request)
     metadata = request.get("metadata")
     if isinstance(metadata, dict):
-        request["metadata"] = {key: value for key, value in metadata.items() if key not in OWN_METADATA}
+        kept = call.api.kept_metadata
+        request["metadata"] = {key: said for key, said in metadata.items() if key in kept or key not in OWN_METADATA}
     if "metadata" in request and not request["metadata"]:
         del request["metadata"]
     return request

@@ -14,7 +14,7 @@ from spanwell_proxy.apis.api import Api, Document, Reader
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routing.choosing import Decision
+from spanwell_proxy.routing.choosing import NOTHING_ASKED, Asked, Decision
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -57,6 +57,7 @@ class Call:
     flags: bytes
     request_id: str
     api: Api
+    path_model: str = ""  # that the path names, in Azure's manner: it goes before the body's
 
     caller: Caller | None = None
     body: bytes = b""
@@ -72,6 +73,8 @@ class Call:
     leads: bool = False  # others that ask the same wait for this call
 
     deployment: Deployment | None = None
+    target: str = ""  # the model name whose deployments answer: the one asked for, or that of an experiment's arm
+    asked: Asked = NOTHING_ASKED  # what routing knows of the request
     decision: Decision | None = None  # why that deployment: of the last attempt
     attempts: list[Attempt] = field(default_factory=list)
     waited_s: float = 0.0  # for the body, for backends, and for the pauses between attempts

@@ -22,13 +22,13 @@ async def reply(call: Call, status: int, body: bytes, content_type: bytes = JSON
 
 
 async def reply_error(call: Call, error: ApiError) -> None:
-    """OpenAI's error shape; inside a stream that has begun, an event, after which the stream ends."""
+    """In the shape the API's clients know; inside a stream that has begun an event, after which the stream ends."""
     if call.replied:
         event = call.api.error_event(error) if call.api.error_event else b""
         await send_part(call, event, last=True)
         return
     retry_after = [] if error.retry_after_s is None else [(b"retry-after", b"%d" % (error.retry_after_s + 0.999))]
-    await reply(call, error.status, error.to_json(), JSON, *retry_after)
+    await reply(call, error.status, error.to_json(call.api.dialect), JSON, *retry_after)
 
 
 async def begin_stream(call: Call) -> None:

@@ -17,7 +17,6 @@ from spanwell_proxy.body import FORBIDDEN
 from spanwell_proxy.call import Call
 
 LONGEST_ANSWER_BYTES = 1024 * 1024
-WHOLE = ("stop", "length", "tool_calls", "function_call")  # a tuple: what is compared may be anything
 # How an answer is delivered and who asked do not change it; the tenant is part of the key by its own name.
 MEANINGLESS = FORBIDDEN | {"stream", "stream_options", "user", "metadata", "store", "safety_identifier"}
 KEYS = ("enabled", "ttl_seconds", "max_mb")
@@ -101,7 +100,7 @@ def write_entry(call: Call) -> bytes | None:
     answer = call.document or (call.reader.document() if call.reader and call.reader.is_replayable() else None)
     if call.failure or not answer or not call.deployment or call.usage_estimated:
         return None
-    if not all(reason in WHOLE for reason in call.api.reasons(answer)):
+    if not all(reason in call.api.whole_reasons for reason in call.api.reasons(answer)):
         return None
     cost = None if call.cost_usd is None else write_usd(call.cost_usd)
     head = orjson.dumps({"deployment": call.deployment.id, "cost_usd": cost})

@@ -12,18 +12,9 @@ from urllib.parse import quote
 from spanwell.errors import ConfigError
 
 TEXT = frozenset(("chat", "completions", "embeddings"))
-VLLM = TEXT | {
-    "responses",
-    "messages",
-    "count_tokens",
-    "rerank",
-    "score",
-    "moderations",
-    "transcription",
-    "translation",
-}
-AUDIO = frozenset(("speech", "transcription", "translation"))
-IMAGES = frozenset(("image_generation", "image_edit", "image_variation"))
+VLLM = TEXT | {"responses", "messages", "count_tokens", "rerank", "score", "transcriptions", "translations"}
+AUDIO = frozenset(("speech", "transcriptions", "translations"))
+IMAGES = frozenset(("image_generations", "image_edits", "image_variations"))
 OPENAI = TEXT | AUDIO | IMAGES | {"responses", "moderations"}
 
 
@@ -51,7 +42,7 @@ PROVIDERS = {
         "x-api-key",
         {"anthropic-version": "2023-06-01"},
     ),
-    "azure": Provider("azure.ai.openai", "", TEXT | AUDIO | {"image_generation", "image_edit"}, "api-key"),
+    "azure": Provider("azure.ai.openai", "", TEXT | AUDIO | {"image_generations", "image_edits"}, "api-key"),
     "hosted_vllm": Provider("vllm", "", VLLM),
     "openai_like": Provider("openai_like"),
     "lm_studio": Provider("lm_studio", "", TEXT | {"responses"}),

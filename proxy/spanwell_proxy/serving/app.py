@@ -14,7 +14,7 @@ from spanwell.settings import Settings
 from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.apis.chat import CHAT
-from spanwell_proxy.apis.paths import find_api
+from spanwell_proxy.apis.paths import match_path
 from spanwell_proxy.caches.exact import Cache, CacheSettings
 from spanwell_proxy.caches.redis import RedisStore
 from spanwell_proxy.caches.sqlite import SqliteStore
@@ -58,8 +58,10 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http":
-            if scope["method"] == "POST" and (api := find_api(scope["path"])):
-                await answer_call(begin_call(api, dict(scope["headers"]), receive, send), gateway)
+            if scope["method"] == "POST" and (match := match_path(scope["path"])):
+                call = begin_call(match.api, dict(scope["headers"]), receive, send)
+                call.path_model = match.model
+                await answer_call(call, gateway)
                 return
             if scope["path"] in MODELS and scope["method"] == "GET":
                 await list_models(begin_call(CHAT, dict(scope["headers"]), receive, send), gateway)

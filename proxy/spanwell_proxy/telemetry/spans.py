@@ -94,7 +94,7 @@ def _facts(call: Call) -> dict[str, Value]:
         c.STREAM_END: call.stream_end,
         c.CACHE: call.cache,
         c.TEMPERATURE: _number(request.get("temperature")),
-        c.MAX_TOKENS: call.api.max_tokens(request),
+        c.MAX_TOKENS: call.api.max_tokens(request) or None,  # nought, where an API gives no text
         c.TIME_TO_FIRST_CHUNK_S: call.ttft_s,
     }
     if is_error(call) and failure:
