@@ -1,8 +1,9 @@
 """What the steps of a call work with: one object, put together once a worker."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from spanwell_proxy.access.keys import KeyRing
@@ -10,8 +11,9 @@ from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.limits.budgets import Ledger
-from spanwell_proxy.routing.choosing import WEIGHTED, Policy
-from spanwell_proxy.routing.facts import Candidate, Facts
+from spanwell_proxy.orders import Answered, Order
+from spanwell_proxy.routing.facts import Candidate, Facts, watch
+from spanwell_proxy.routing.policy import WEIGHTED, Policy
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
 
@@ -35,6 +37,7 @@ class Gateway:
     telemetry: Telemetry
     ledger: Ledger
     cache: Cache | None
+    ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own
     find_policy: Callable[[str], Policy] = by_weight
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -47,7 +50,8 @@ def group_deployments(routes: Routes, facts: dict[str, Facts] | None = None) -> 
     known = {} if facts is None else facts
 
     def watched(group: Sequence[Deployment]) -> Group:
-        return tuple(Candidate(one, known.setdefault(one.id, Facts())) for one in group)
+        now, ordered = datetime.now(UTC), sorted(group, key=lambda one: one.order)
+        return tuple(watch(one, known.setdefault(one.id, Facts()), now) for one in ordered)
 
     @lru_cache(MOST_CAUGHT_NAMES)
     def expand(name: str) -> Group:

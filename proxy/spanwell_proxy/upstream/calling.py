@@ -9,7 +9,7 @@ from typing import Protocol
 from spanwell_proxy.call import Attempt, Call, Why
 from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routing.choosing import NOTHING_ASKED, Policy, choose
+from spanwell_proxy.routing.choosing import Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate, Facts
 from spanwell_proxy.upstream.backoff import backoff_s
 from spanwell_proxy.upstream.client import Client
@@ -35,7 +35,8 @@ class Backends(Protocol):
 async def call_upstream(call: Call, gateway: Backends) -> None:
     """Try the deployments of the model, then those of its fallbacks, until one answers. Raises the last ApiError."""
     failure: ApiError | None = None
-    for model in (call.model, *gateway.routes.fallbacks.get(call.model, ())):
+    target = call.target or call.model
+    for model in (target, *gateway.routes.fallbacks.get(target, ())):
         failure = await _try_model(call, gateway, model)
         if failure is None:
             return
@@ -49,10 +50,10 @@ async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | No
     group, policy, tried = gateway.find_group(model), gateway.find_policy(model), len(call.attempts)
     for retry in range(gateway.routes.num_retries + 1):
         used = [one.deployment.id for one in call.attempts[tried:]]
-        roll = call.span_id[retry % 8] / 256
-        call.decision = choose(group, NOTHING_ASKED, policy, used, time.monotonic(), roll)
+        roll = draw_roll(call.span_id, len(call.attempts))
+        call.decision = choose(group, call.asked, policy, used, time.monotonic(), roll)
         deployment = call.deployment = call.decision.deployment
-        why: Why = "retry" if retry else "first" if model == call.model else "fallback"
+        why: Why = "retry" if retry else "first" if model in (call.target, call.model) else "fallback"
         call.attempts.append(Attempt(deployment, why, os.urandom(8), time.perf_counter()))
         failure = await _try_deployment(call, gateway, call.attempts[-1], call.decision.candidate.facts)
         if failure is None or not failure.retryable or retry == gateway.routes.num_retries:

@@ -1,11 +1,14 @@
 """Deployments with what is known of them, for the tests of routing."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from spanwell.config import Config
 from spanwell.pricing import PriceTable
-from spanwell_proxy.config.routes import read_routes
-from spanwell_proxy.routing.facts import Candidate, Facts
+from spanwell_proxy.config.reading import read_routes
+from spanwell_proxy.routing.facts import Candidate, Facts, watch
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 def candidates(*params: dict[str, Any]) -> tuple[Candidate, ...]:
@@ -13,7 +16,7 @@ def candidates(*params: dict[str, Any]) -> tuple[Candidate, ...]:
     given = {"model": "hosted_vllm/tiny", "api_base": "http://gpu/v1"}
     models = [{"model_name": "fox", "litellm_params": given | each} for each in params]
     deployments = read_routes(Config(model_list=models), PriceTable()).deployments["fox"]
-    return tuple(Candidate(deployment, Facts()) for deployment in deployments)
+    return tuple(watch(deployment, Facts(), NOW) for deployment in deployments)
 
 
 def weighted(*weights: float) -> tuple[Candidate, ...]:
