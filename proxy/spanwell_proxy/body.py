@@ -106,7 +106,7 @@ def _name_caller(call: Call, request: dict[str, Any]) -> None:
     call.session = _first(call, HEADER_SESSION, said.get("session_id"))
     call.user = _first(call, HEADER_USER, request.get("user"), said.get("user_id"), caller.user if caller else "")
     if caller and caller.operator:
-        call.purpose = _first(call, HEADER_PURPOSE)
+        call.purpose = call.purpose or _first(call, HEADER_PURPOSE)
 
 
 def _first(call: Call, header: str, *others: Any) -> str:

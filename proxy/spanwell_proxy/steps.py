@@ -17,6 +17,7 @@ from spanwell_proxy.call import Call
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
+from spanwell_proxy.orders import Answered, Order, take_order
 from spanwell_proxy.replies import EVENT_STREAM, reply, reply_error
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.upstream.calling import call_upstream
@@ -27,7 +28,8 @@ Step = Callable[[Call, Gateway], Awaitable[None]]
 
 async def authenticate(call: Call, gateway: Gateway) -> None:
     """Who calls? Raises ApiError 401."""
-    call.caller = gateway.keys.find(call.headers, call.started_ns / 1e9)
+    if call.caller is None:  # a call of our own knows in whose name it is made
+        call.caller = gateway.keys.find(call.headers, call.started_ns / 1e9)
 
 
 async def read(call: Call, gateway: Gateway) -> None:
@@ -47,7 +49,7 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
         return
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
     now = datetime.now(UTC)
-    members = (member for model in models for member, _ in gateway.find_group(model))
+    members = (one.deployment for model in models for one in gateway.find_group(model))
     prices = [price for member in members if (price := member.find_price(now))]
     amount_pusd = estimate_pusd(call.request, len(call.body), prices)
     # Named before it is made: a call that is cancelled while it waits for the reservation frees it all the same.
@@ -84,7 +86,7 @@ async def look_in_cache(call: Call, gateway: Gateway) -> None:
 
 async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
     models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
-    members = (member for model in models for member, _ in gateway.find_group(model))
+    members = (one.deployment for model in models for one in gateway.find_group(model))
     call.deployment = next((member for member in members if member.id == entry.deployment), None)
     call.document, call.answer = call.api.read(entry.body), entry.body
     call.usage, call.cost_usd, call.saved_usd = call.api.usage(call.document), Decimal(0), entry.cost_usd
@@ -144,3 +146,10 @@ async def run(call: Call, gateway: Gateway) -> None:
             await reply_error(call, call.failure)
         call.answered = True
         await settle(call, gateway)
+
+
+async def ask(order: Order, gateway: Gateway) -> Answered:
+    """Make a call of our own. Its errors are answers too."""
+    call, exchange = take_order(order)
+    await run(call, gateway)
+    return exchange.answered(call)

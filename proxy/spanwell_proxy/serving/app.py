@@ -28,7 +28,7 @@ from spanwell_proxy.plan import Plan
 from spanwell_proxy.replies import reply, reply_error
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.state import open_state
-from spanwell_proxy.steps import authenticate, run
+from spanwell_proxy.steps import ask, authenticate, run
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.outbox import Outbox, Target
 from spanwell_proxy.telemetry.queue import Telemetry
@@ -88,6 +88,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
         ledger=Ledger(home / "state.db"),
         cache=cache,
+        ask=ask,
     )
     writing, sending = _start(gateway.telemetry.run()), _start(outbox.send())
     jobs = [watch_clients(gateway), _refresh(gateway)]
