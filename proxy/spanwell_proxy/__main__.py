@@ -11,8 +11,6 @@ from spanwell_proxy.serving.workers import run_worker, run_workers
 
 logger = logging.getLogger(__name__)
 
-INSTEAD = {"litellm_settings.cache": "; for an exact cache, write a section `cache`"}
-
 
 def main() -> int:
     """Exit status: 0 after a clean shutdown, 2 where a setting or the configuration is wrong."""
@@ -29,8 +27,8 @@ def main() -> int:
             return 0
         if arguments.worker is not None:
             return run_worker(plan, arguments.worker)
-        for key in plan.routes.ignored:
-            logger.warning("%s has no meaning here%s", key, INSTEAD.get(key, ""))
+        for key, reason in plan.routes.ignored:
+            logger.warning("%s has no meaning here: %s", key, reason or "it is not known")
         return run_workers(plan)
     except ConfigError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -79,6 +79,9 @@ def parse_body(call: Call) -> None:
 def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
     """What the backend gets: its own name for the model, usage asked for, and nothing that is configuration."""
     request = {key: value for key, value in call.request.items() if key not in FORBIDDEN}
+    if deployment.defaults or deployment.dropped:
+        asked = {**deployment.defaults, **request}
+        request = {key: value for key, value in asked.items() if key not in deployment.dropped}
     request["model"] = deployment.model
     call.api.prepare(request)
     metadata = request.get("metadata")

@@ -8,7 +8,8 @@ from spanwell.loopback import is_loopback
 from spanwell.pricing import load_price_table
 from spanwell.settings import Settings
 from spanwell_proxy.caches.exact import CacheSettings, read_cache_settings
-from spanwell_proxy.config.routes import Routes, read_routes
+from spanwell_proxy.config.reading import read_routes
+from spanwell_proxy.config.routes import Routes
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ import yaml
 from spanwell.errors import ConfigError
 from spanwell.masking import mask_secrets
 
-LITELLM_SECTIONS = ("model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables")
+LITELLM_SECTIONS = (
+    *("model_list", "credential_list", "router_settings", "litellm_settings", "general_settings"),
+    *("environment_variables", "include"),
+)
 # What LiteLLM 1.106's proxy reads besides, for things that Spanwell does not have: read past, and named in the log.
 UNUSED_SECTIONS = (
     "agent_list",
     "agents",
     "assistant_settings",
     "callback_settings",
-    "credential_list",
     "default_vertex_config",
     "files_settings",
     "finetune_settings",
@@ -37,8 +39,10 @@ OWN_SECTIONS = (
     *("backends", "routing", "guards", "limits", "cache", "batches"),  # the gateway's
     *("judges", "drift", "alerts", "retention", "prices", "gpu_hours"),
 )
-LISTS = ("model_list", "backends", "guards", "judges", "prices", "gpu_hours")
+LISTS = ("model_list", "credential_list", "backends", "guards", "judges", "prices", "gpu_hours")
 REFERENCE = "os.environ/"
+# LiteLLM starts where what these refer to is not set; whoever needs it says so. In all other sections it must be.
+LENIENT = ("router_settings", "litellm_settings", "general_settings")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Config:
 
     source: str = "no file"
     model_list: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    credential_list: list[dict[str, Any]] = field(default_factory=list, repr=False)
     router_settings: dict[str, Any] = field(default_factory=dict, repr=False)
     litellm_settings: dict[str, Any] = field(default_factory=dict, repr=False)
     general_settings: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -68,24 +73,27 @@ class Config:
     gpu_hours: list[dict[str, Any]] = field(default_factory=list, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     unused: tuple[str, ...] = ()  # sections that mean something to LiteLLM alone
+    unset: tuple[str, ...] = ()  # keys of LENIENT sections, as `section.key`, whose variable is not set: left out
+    files: tuple[Path, ...] = ()  # that it was read from
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read `path`; None is an empty configuration. Raises ConfigError with file, key and what is allowed."""
     if path is None:
         return Config()
-    document = _read_yaml(path) or {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: the file must be a mapping with keys like model_list")
+    files: list[Path] = []
+    document = _read_document(path, files)
     unknown = [key for key in document if key not in LITELLM_SECTIONS + UNUSED_SECTIONS + OWN_SECTIONS]
     if unknown:
         raise ConfigError(
             f"{path}: unknown key {unknown[0]!r}; allowed are {', '.join(LITELLM_SECTIONS + OWN_SECTIONS)}"
         )
     if isinstance(document.get("prices"), str):  # a file of its own, that others may write
-        document["prices"] = _read_yaml(path.parent / document["prices"])
+        files.append(path.parent / document["prices"])
+        document["prices"] = _read_yaml(files[-1])
     unused = tuple(key for key in document if key in UNUSED_SECTIONS)
     environ = {**_read_variables(path, document.pop("environment_variables", None)), **environ}
+    unset = _drop_unset(document, environ)
     sections = {
         key: _resolve(value, environ, f"{path}: {key}")
         for key, value in document.items()
@@ -93,7 +101,41 @@ def load_config(path: Path | None, environ: Mapping[str, str] = os.environ) -> C
     }
     for key, value in sections.items():
         _check_section(f"{path}: {key}", value, is_list=key in LISTS)
-    return Config(source=str(path), **sections, environ=environ, unused=unused)
+    return Config(source=str(path), **sections, environ=environ, unused=unused, unset=unset, files=tuple(files))
+
+
+def _read_document(path: Path, files: list[Path]) -> dict[str, Any]:
+    """The file with those that it includes, as LiteLLM joins them: lists grow, of all else the included one counts."""
+    files.append(path)
+    document = _read_yaml(path) or {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: the file must be a mapping with keys like model_list")
+    included = document.pop("include", None) or []
+    if not isinstance(included, list) or not all(isinstance(name, str) for name in included):
+        raise ConfigError(f"{path}: include must be a list of files")
+    for name in included:
+        if path.parent / name in files:
+            raise ConfigError(f"{path}: include: {name} is included already")
+        for key, value in _read_document(path.parent / name, files).items():
+            known = document.get(key)
+            document[key] = [*known, *value] if isinstance(known, list) and isinstance(value, list) else value
+    return document
+
+
+def _drop_unset(document: dict[str, Any], environ: Mapping[str, str]) -> tuple[str, ...]:
+    unset = []
+    for section in LENIENT:
+        given = document.get(section)
+        settings = given if isinstance(given, dict) else {}
+        for key in list(settings):
+            if key == "master_key":  # without it there may be no lock at all
+                continue
+            try:
+                _resolve(settings[key], environ, key)
+            except ConfigError:
+                del settings[key]
+                unset.append(f"{section}.{key}")
+    return tuple(unset)
 
 
 def _read_yaml(path: Path) -> Any:

@@ -10,7 +10,7 @@ from spanwell.demo.profiles import MODELS, price_of
 from spanwell.pricing import PriceTable
 from spanwell.settings import Settings
 from spanwell_collector.worker.sections import read_sections
-from spanwell_proxy.config.routes import read_routes
+from spanwell_proxy.config.reading import read_routes
 
 
 def test_the_file_loads_and_routes_to_the_simulator(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from spanwell_collector.worker.sections import DriftSection, JudgeSection, Recei
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.caches.exact import KEYS as CACHE_KEYS
 from spanwell_proxy.caches.exact import read_cache_settings
-from spanwell_proxy.config.routes import GENERAL_SETTINGS, MODEL_INFO, PARAMS, ROUTER_SETTINGS, read_routes
+from spanwell_proxy.config.litellm_keys import SECTIONS
+from spanwell_proxy.config.reading import read_routes
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/spanwell.example.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))

@@ -13,7 +13,8 @@ from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.chat_stream import ChatReader
 from spanwell_proxy.apis.usage import read_service_tier, read_usage
 from spanwell_proxy.call import Call, Message, begin_call
-from spanwell_proxy.config.routes import Deployment, read_routes
+from spanwell_proxy.config.reading import read_routes
+from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.telemetry.spans import Batch
 from spanwell_proxy.upstream.relay import account
 

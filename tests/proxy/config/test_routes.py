@@ -7,7 +7,8 @@ from spanwell.config import Config
 from spanwell.errors import ConfigError
 from spanwell.pricing import PriceTable
 from spanwell_proxy.apis.chat import CHAT
-from spanwell_proxy.config.routes import Routes, read_routes
+from spanwell_proxy.config.reading import read_routes
+from spanwell_proxy.config.routes import Routes
 
 PRICES = PriceTable("table-1", {"gpt-4o-mini": {"input_cost_per_token": 1.5e-7, "output_cost_per_token": 6e-7}})
 
@@ -69,25 +70,28 @@ def test_the_files_own_price_wins_and_has_a_version_of_its_own() -> None:
 
 def test_keys_without_a_meaning_are_named() -> None:
     routes = read(
-        model(rpm=5),
-        model("poet", model="anthropic/claude-fable", thinking={"type": "enabled"}),
-        router_settings={"routing_strategy": "least-busy"},
-        litellm_settings={"drop_params": True},
+        model(tag_regex=["^a"]),
+        model("poet", model="bedrock/claude-fable", aws_region_name="eu-central-1"),
+        router_settings={"client_ttl": 5, "routing_strategy": "least-busy"},
+        litellm_settings={"drop_params": True, "callbacks": ["langfuse"], "nobodys": 1},
     )
 
-    assert routes.ignored == (
-        "model_list[0].litellm_params.rpm",
-        "router_settings.routing_strategy",
-        "litellm_settings.drop_params",
-    )
+    assert [(one.key, bool(one.reason)) for one in routes.ignored] == [
+        ("model_list[0].litellm_params.tag_regex", True),
+        ("router_settings.client_ttl", True),
+        ("litellm_settings.callbacks", True),
+        ("litellm_settings.nobodys", False),
+    ]
 
 
 @pytest.mark.parametrize(
     ("entry", "named"),
     [
         ({"litellm_params": {"model": "openai/x"}}, r"model_list\[0\].model_name"),
-        (model("f*x"), r"model_name.*\* may only stand at its end"),
-        (model("*", model="*"), r"litellm_params.model: write provider/\*"),
+        (model("f*x*"), r"model_name: write the name clients ask for; one \*"),
+        (model(rpm=1.5), "litellm_params.rpm: write a whole number"),
+        (model(tags="fast"), "litellm_params.tags: write a list of names"),
+        (model(litellm_credential_name="gpu"), "'gpu' is no credential_name of credential_list"),
         (model("fox", model="openai/*"), r"litellm_params.model: write provider/\*"),
         (model("openai/*", model="openai/*", weight="much"), "weight"),
         (model(api_key="clé"), "litellm_params.api_key"),
@@ -155,7 +159,7 @@ def test_litellms_settings_for_the_router_count_where_the_routers_own_are_silent
     )
 
     assert (routes.num_retries, routes.deployments["fox"][0].timeout_s) == (1, 7.0)
-    assert routes.ignored == ("litellm_settings.callbacks",)
+    assert [one.key for one in routes.ignored] == ["litellm_settings.callbacks"]
 
 
 def test_a_fallback_must_be_a_model() -> None:
