@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from io import BytesIO
 from typing import Any, Protocol
 
-import aiohttp
 import orjson
 
 from spanwell.masking import mask_secrets
@@ -14,7 +12,8 @@ from spanwell_proxy.apis.api import Api
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError, error_body
-from spanwell_proxy.upstream.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, LONGEST_ANSWER_BYTES, Wire
+from spanwell_proxy.upstream.connection import NEVER
+from spanwell_proxy.upstream.wire import UNLIMITED, Limits, Request, Wire
 
 RETRYABLE = frozenset((401, 403, 408, 409, 425, 429, 500, 502, 503, 504, 529))
 LONGEST_MESSAGE = 2000
@@ -28,44 +27,16 @@ class Answer(Protocol):
 
     def header(self, name: str) -> str: ...
 
-    async def read(self) -> bytes: ...
+    async def read(self, until: float = NEVER) -> bytes: ...
 
-    async def read_some(self) -> bytes:
-        """What has arrived; empty at the end."""
+    async def read_some(self, until: float = NEVER) -> bytes:
+        """What has arrived; empty at the end. TimeoutError at `until`, a time of the loop's clock; may be repeated."""
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
 
-
-class HttpAnswer:
-    """aiohttp's response behind our few words."""
-
-    __slots__ = ("_response", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-
-    def header(self, name: str) -> str:
-        return self._response.headers.get(name, "")
-
-    async def read(self) -> bytes:
-        parts, size = [], 0
-        while part := await self.read_some():
-            parts.append(part)
-            size += len(part)
-            if size > LONGEST_ANSWER_BYTES:
-                raise ConnectionAbortedError("the answer is too long")
-        return b"".join(parts)
-
-    async def read_some(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except aiohttp.ClientError as error:
-            raise ConnectionResetError(str(error)) from error
-
-    def close(self) -> None:
-        self._response.close()
+    def leave(self) -> None:
+        """Give the connection back when the body has ended, if it does soon."""
 
 
 class Client:
@@ -75,32 +46,18 @@ class Client:
         """`lane` is the unix socket of the LiteLLM lane."""
         self._lane = lane
         self._wire = Wire()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=KEEPALIVE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        )
 
-    async def post(self, deployment: Deployment, api: Api, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(
+        self, deployment: Deployment, api: Api, headers: Mapping[str, str], body: bytes, limits: Limits = UNLIMITED
+    ) -> Answer:
         """Send, and wait for the status and headers. Raises OSError where the backend cannot be reached."""
         if deployment.is_translated(api):
-            return await self._wire.post("unix:" + self._lane, api.path, headers, body)
+            return await self._wire.send(Request("unix:" + self._lane, api.path, headers, body), limits)
         path = deployment.url.path + api.path + deployment.url.query
-        if deployment.url.scheme == "http":
-            return await self._wire.post(deployment.url.origin, path, headers, body)
-        try:
-            # As a file it is written piece by piece: a large body in one would hold up the other calls.
-            response = await self._session.post(
-                deployment.url.origin + path, data=BytesIO(body), headers=headers, allow_redirects=False
-            )
-        except aiohttp.ClientError as error:
-            raise ConnectionRefusedError(str(error)) from error
-        return HttpAnswer(response)
+        return await self._wire.send(Request(deployment.url.origin, path, headers, body), limits)
 
     async def close(self) -> None:
         self._wire.close()
-        await self._session.close()
 
 
 def request_headers(call: Call, tried: Attempt) -> dict[str, str]:

@@ -1,168 +1,44 @@
-"""An HTTP/1.1 client for plain http and unix sockets, on asyncio's protocols and httptools.
+"""An HTTP/1.1 client for http, https and unix sockets alike: connections by address, kept and used again.
 
-It costs a quarter of aiohttp's time a call, and a vLLM on the same network is what most calls go to. It knows just what
-the relay needs: one POST, its answer whole or piece by piece, keep-alive. TLS stays with aiohttp.
+It costs a quarter of aiohttp's time a call, and knows just what the relay needs: one request, its answer whole or piece
+by piece.
 """
 
 import asyncio
-import time
+import ssl
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httptools
+from spanwell_proxy.upstream.connection import NEVER, Connection
 
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 20.0  # below what servers keep, so that the backend is rarely the one that closes first
-MOST_IDLE = 256  # connections kept to one backend
-LONGEST_HEAD_BYTES = 64 * 1024
-LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
-PAUSE_BYTES = 256 * 1024  # unread: a client that reads slowly slows the backend down
 
 
-class Connection(asyncio.Protocol):
-    """One connection, and the answer that is on it. Every wait ends with OSError when the connection breaks."""
+class Limits(NamedTuple):
+    """`connect_s` counts from now; `head_by` is a time of the loop's clock."""
 
-    def __init__(self, idle: list["Connection"]) -> None:
-        self.status = 0
-        self.idle_since = 0.0
-        self.heard = False  # a byte of the present answer has come
-        self._idle = idle
-        self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost: OSError | None = None
-        self._busy = False
-        self._paused = False
-        self._begin()
+    connect_s: float = CONNECT_TIMEOUT_S
+    head_by: float = NEVER
 
-    # --- what asyncio calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, of the same methods
+UNLIMITED: Final = Limits()
 
-    def data_received(self, data: bytes) -> None:
-        if not self._busy:
-            self._fail("the backend spoke without being asked")
-            return
-        self.heard = True
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._fail("the backend does not speak HTTP/1.1")
-        self._wake()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._busy and self._headed and not self._framed and not exc:
-            self._done = True  # an answer without a length ends with its connection
-        self._lost = self._lost or ConnectionResetError("the connection was closed")
-        if self in self._idle:
-            self._idle.remove(self)
-        self._wake()
+class Request(NamedTuple):
+    """`base` is scheme, host and port."""
 
-    # --- what httptools calls
+    base: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    method: str = "POST"
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > LONGEST_HEAD_BYTES:
-            raise ValueError("the backend's headers are too long")  # httptools hands it to data_received
-        self._headers[name.lower()] = value
 
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        self._headed = self.status >= 200
-        self._framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
-
-    def on_body(self, body: bytes) -> None:
-        self._parts.append(body)
-        self._size += len(body)
-        if self._size > self._limit and self._transport and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        if self._headed:  # 100 Continue is no answer
-            self._done = True
-            self._lasting = self._framed and self._parser.should_keep_alive()
-
-    # --- what the relay calls
-
-    async def request(self, head: bytes, body: bytes) -> None:
-        """Send, and wait for the status line and headers."""
-        self._begin()
-        self._busy = True
-        if self._transport and not self._lost:
-            self._transport.write(head + body)
-        while not self._headed:
-            await self._wait()
-
-    def header(self, name: str) -> str:
-        return self._headers.get(name.lower().encode(), b"").decode("latin-1")
-
-    async def read(self) -> bytes:
-        self._limit = LONGEST_ANSWER_BYTES
-        while not self._done:
-            if self._size > LONGEST_ANSWER_BYTES:
-                raise ConnectionAbortedError("the answer is too long")
-            self._resume()
-            await self._wait()
-        return self._take()
-
-    async def read_some(self) -> bytes:
-        while not self._parts and not self._done:
-            self._resume()
-            await self._wait()
-        return self._take()
-
-    def close(self) -> None:
-        """Keep the connection for another call if this answer was read to its end, else close it."""
-        whole = self._done and self._lasting and not self._parts and not self._lost
-        self._busy = False
-        if whole and len(self._idle) < MOST_IDLE:
-            self.idle_since = time.monotonic()
-            self._idle.append(self)
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        if self._transport:
-            self._transport.abort()
-
-    def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[bytes, bytes] = {}
-        self._parts: list[bytes] = []
-        self._head_bytes = self._size = 0
-        self._limit = PAUSE_BYTES
-        self._headed = self._framed = self._done = self._lasting = self._paused = self.heard = False
-
-    def _take(self) -> bytes:
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
-        return data
-
-    def _resume(self) -> None:
-        if self._paused and self._transport:
-            self._paused = False
-            self._transport.resume_reading()
-
-    async def _wait(self) -> None:
-        if self._lost:
-            raise self._lost
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _fail(self, why: str) -> None:
-        self._lost = ConnectionAbortedError(why)
-        self.abort()
+class ConnectTimeoutError(TimeoutError):
+    """The backend took no connection in time."""
 
 
 class Wire:
@@ -170,21 +46,30 @@ class Wire:
 
     def __init__(self) -> None:
         self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
+        self._tls: ssl.SSLContext | None = None
 
-    async def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes) -> Connection:
-        """Send `body` to `path` under `base`; the answer's head has come when this returns. Raises OSError."""
-        head = _head(base, path, headers, len(body))
-        while connection := self._take_idle(base):
+    async def send(self, request: Request, limits: Limits = UNLIMITED) -> Connection:
+        """The answer's head has come when this returns. Raises OSError."""
+        head = _head(request)
+        if connection := self._take_idle(request.base):
             try:
-                await _exchange(connection, head, body)
+                await _exchange(connection, head, request.body, limits.head_by)
+            except TimeoutError:
+                raise
             except OSError:
+                # Closed while it lay idle, before the backend saw the request: once more, on a new one. Only once: a
+                # request that kills backends must not go through all the connections there are.
                 if connection.heard:
                     raise
-                continue  # it was closed while it lay idle, before the backend saw the request
-            return connection
-        connection = await self._connect(base)
-        await _exchange(connection, head, body)
+            else:
+                return connection
+        connection = await self._connect(request.base, limits.connect_s)
+        await _exchange(connection, head, request.body, limits.head_by)
         return connection
+
+    async def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes) -> Connection:
+        """`send`, where nothing has to be said of time."""
+        return await self.send(Request(base, path, headers, body))
 
     def close(self) -> None:
         for connections in self._idle.values():
@@ -192,7 +77,7 @@ class Wire:
                 connections.pop().abort()
 
     def _take_idle(self, base: str) -> Connection | None:
-        connections, oldest = self._idle[base], time.monotonic() - KEEPALIVE_S
+        connections, oldest = self._idle[base], asyncio.get_running_loop().time() - KEEPALIVE_S
         while connections:
             connection = connections.pop()
             if connection.idle_since > oldest:
@@ -200,26 +85,39 @@ class Wire:
             connection.abort()
         return None
 
-    async def _connect(self, base: str) -> Connection:
+    async def _connect(self, base: str, connect_s: float) -> Connection:
         loop = asyncio.get_running_loop()
         idle = self._idle[base]
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            if base.startswith("unix:"):
-                return (await loop.create_unix_connection(lambda: Connection(idle), base.removeprefix("unix:")))[1]
-            parts = urlsplit(base)
-            return (await loop.create_connection(lambda: Connection(idle), parts.hostname or "", parts.port or 80))[1]
+        try:
+            async with asyncio.timeout(connect_s):
+                if base.startswith("unix:"):
+                    return (await loop.create_unix_connection(lambda: Connection(idle), base.removeprefix("unix:")))[1]
+                parts = urlsplit(base)
+                secure = self._secure() if parts.scheme == "https" else None
+                port = parts.port or (443 if secure else 80)
+                return (await loop.create_connection(lambda: Connection(idle), parts.hostname or "", port, ssl=secure))[
+                    1
+                ]
+        except TimeoutError as error:
+            raise ConnectTimeoutError from error
+
+    def _secure(self) -> ssl.SSLContext:
+        """Made when first needed: it takes 30 ms. `SSL_CERT_FILE` adds authorities."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
 
 
-async def _exchange(connection: Connection, head: bytes, body: bytes) -> None:
+async def _exchange(connection: Connection, head: bytes, body: bytes, until: float) -> None:
     try:
-        await connection.request(head, body)
+        await connection.request(head, body, until)
     except BaseException:  # also when the call was cancelled: the answer may still come
         connection.abort()
         raise
 
 
-def _head(base: str, path: str, headers: Mapping[str, str], length: int) -> bytes:
-    host = "localhost" if base.startswith("unix:") else urlsplit(base).netloc
-    lines = [f"POST {path} HTTP/1.1", f"host: {host}", f"content-length: {length}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+def _head(request: Request) -> bytes:
+    host = "localhost" if request.base.startswith("unix:") else urlsplit(request.base).netloc
+    lines = [f"{request.method} {request.path} HTTP/1.1", f"host: {host}", f"content-length: {len(request.body)}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    return ("\r\n".join(lines) + "\r\naccept-encoding: identity\r\n\r\n").encode("latin-1")
