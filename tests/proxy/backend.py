@@ -10,15 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-USAGE = {
-    "prompt_tokens": 42,
-    "total_tokens": 62,
-    "completion_tokens": 20,
-    "prompt_tokens_details": {"cached_tokens": 16, "created_cache_tokens": 0, "multimodal_tokens": None},
-    "completion_tokens_details": None,
-}
+from tests.proxy.shapes import STREAMED, WHOLE, completion_chunks, to_sse
+from tests.proxy.shapes import USAGE as USAGE
+from tests.proxy.shapes import WORDS as WORDS
+
 SECRET = "sk-backend-canary-0123456789abcdef"
-WORDS = ("Foxes ", "do ", "not ", "sleep.")
 
 
 @dataclass
@@ -28,6 +24,8 @@ class Backend:
     moods: deque[str] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # responses by id
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     pause_s: float = 0.0
     port: int = 0
@@ -40,6 +38,7 @@ class Backend:
         body = await request.json()
         self.requests.append(body)
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        self.paths.append(request.path_qs)
         mood = self.moods.popleft() if self.moods else "well"
         try:
             return await self._answer(request, body, mood)
@@ -61,12 +60,30 @@ class Backend:
         await asyncio.sleep(self.pause_s)
         if body.get("stream"):
             return await self._stream(request, body, mood)
-        return web.json_response(completion(body))
+        whole = WHOLE.get(request.path, completion)(body)
+        if request.path == "/v1/responses":
+            whole["id"] = f"resp_{self.port}_{len(self.kept)}"
+            self.kept[whole["id"]] = whole
+        return web.json_response(whole)
+
+    async def look(self, request: web.Request) -> web.StreamResponse:
+        """A response that was kept: get, delete, cancel it, or list what it was made of."""
+        self.paths.append(f"{request.method} {request.path_qs}")
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        kept = self.kept.get(request.match_info["id"])
+        if kept is None:
+            return web.json_response(fault("invalid_request_error", "Response not found.", 404), status=404)
+        if request.path.endswith("/input_items"):
+            return web.json_response({"object": "list", "data": [], "first_id": "", "last_id": "", "has_more": False})
+        if request.method == "DELETE":
+            del self.kept[kept["id"]]
+            return web.json_response({"id": kept["id"], "object": "response", "deleted": True})
+        return web.json_response(kept | ({"status": "cancelled"} if request.path.endswith("/cancel") else {}))
 
     async def _stream(self, request: web.Request, body: dict[str, Any], mood: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        for at, event in enumerate(events(body, mood)):
+        for at, event in enumerate(events(body, mood, request.path)):
             if at == 2 and mood in ("close early", "garbage", "slow"):
                 if mood == "close early":
                     assert request.transport is not None
@@ -127,8 +144,15 @@ def completion(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def events(body: dict[str, Any], mood: str) -> list[bytes]:
-    """Role, content, finish, usage, done. The mood may put usage in other places."""
+def events(body: dict[str, Any], mood: str, path: str = "/v1/chat/completions") -> list[bytes]:
+    """Of the API with this path."""
+    if path in STREAMED:
+        return to_sse(STREAMED[path](body))
+    return write_chunks(completion_chunks(body) if path == "/v1/completions" else chat_chunks(body, mood), body, mood)
+
+
+def chat_chunks(body: dict[str, Any], mood: str) -> list[dict[str, Any]]:
+    """Role, content, finish."""
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795207146, "model": body["model"]}
 
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
@@ -148,7 +172,12 @@ def events(body: dict[str, Any], mood: str) -> list[bytes]:
     if mood == "old function":
         deltas = [{"function_call": {"name": "weather", "arguments": "{}"}}]
     last = chunk({}, "tool_calls" if body.get("tools") else "stop")
-    chunks = [chunk({"role": "assistant", "content": ""}), *map(chunk, deltas), last]
+    return [chunk({"role": "assistant", "content": ""}), *map(chunk, deltas), last]
+
+
+def write_chunks(chunks: list[dict[str, Any]], body: dict[str, Any], mood: str) -> list[bytes]:
+    """With usage and done at the end. The mood may put usage in other places."""
+    head, last = {key: value for key, value in chunks[0].items() if key != "choices"}, chunks[-1]
     if mood == "usage at finish":
         last["usage"] = USAGE
     elif mood == "usage everywhere":
@@ -189,6 +218,9 @@ async def served(app: web.Application) -> AsyncIterator[int]:
 @asynccontextmanager
 async def running_backend() -> AsyncIterator[Backend]:
     backend, app = Backend(), web.Application(client_max_size=2**26)
-    app.router.add_post("/v1/chat/completions", backend.answer)
+    for path in ("/v1/chat/completions", *WHOLE):
+        app.router.add_post(path, backend.answer)
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")):
+        app.router.add_route(method, "/v1/responses/{id}" + path, backend.look)
     async with served(app) as backend.port:
         yield backend
