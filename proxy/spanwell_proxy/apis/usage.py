@@ -35,6 +35,12 @@ def read_usage(reported: Mapping[str, Any]) -> Usage:
     )
 
 
+def find_tier(answer: Mapping[str, Any]) -> Any:
+    """The tier as a whole answer names it: OpenAI beside the usage, Anthropic inside."""
+    reported = answer.get("usage")
+    return answer.get("service_tier") or (reported.get("service_tier") if isinstance(reported, dict) else None)
+
+
 def read_service_tier(answered: Any, asked: Any) -> str:
     """The tier a call was served in, as the backend says, else as it was asked for; "" is the standard one."""
     named = str(answered or asked or "")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 
 from spanwell.pricing import cost_usd
 from spanwell_proxy.apis.api import BrokenAnswerError, Reader
-from spanwell_proxy.apis.usage import estimate_usage, read_service_tier
+from spanwell_proxy.apis.usage import estimate_usage, find_tier, read_service_tier
 from spanwell_proxy.body import rewrite
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
@@ -132,10 +133,11 @@ def account(call: Call, deployment: Deployment) -> None:
     if call.usage is None:
         chunks = reader.content_chunks if reader else 0
         call.usage, call.usage_estimated = estimate_usage(len(call.body), chunks, len(call.answer)), True
+    elif reader and reader.usage_is_partial:
+        said = max(call.usage.output, reader.content_chunks)
+        call.usage, call.usage_estimated = replace(call.usage, output=said), True
     answer = document or {}
-    answered, tier = (
-        (reader.model, reader.service_tier) if reader else (answer.get("model"), answer.get("service_tier"))
-    )
+    answered, tier = (reader.model, reader.service_tier) if reader else (answer.get("model"), find_tier(answer))
     call.service_tier = read_service_tier(tier, call.request.get("service_tier"))
     began = datetime.fromtimestamp(call.started_ns / 1e9, UTC)
     call.price = deployment.find_price(began, str(answered or ""))
