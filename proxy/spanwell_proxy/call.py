@@ -38,7 +38,9 @@ class Attempt:
     ended: float = 0.0
     status: int = 0  # of the backend's answer; 0 where none came
     failure: ApiError | None = None
+    ttft_s: float | None = None  # from its own start to the first content
     usage: Usage | None = None
+    usage_estimated: bool = False
     cost_usd: Decimal | None = None
 
 
@@ -77,6 +79,9 @@ class Call:
     asked: Asked = NOTHING_ASKED  # what routing knows of the request
     decision: Decision | None = None  # why that deployment: of the last attempt
     attempts: list[Attempt] = field(default_factory=list)
+    queue_wait_s: float = 0.0  # until its deployments had room
+    upstream_s: float = 0.0  # for backends until the answer began, pauses between attempts included
+    continued: bool = False  # the stream broke, and another attempt went on with it
     waited_s: float = 0.0  # for the body, for backends, and for the pauses between attempts
     overhead_s: float = 0.0  # until the answer began, less the wait
     status: int = 0
