@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 SCHEMA = """
+-- LEGACY
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY,
     hash BLOB NOT NULL UNIQUE,  -- SHA-256 of the key: the key itself is shown once and kept nowhere
@@ -36,6 +37,47 @@ CREATE TABLE IF NOT EXISTS reservations (
     expires_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS reservations_by_key ON reservations (key_id, expires_at, amount_pusd);
+-- END LEGACY
+CREATE TABLE IF NOT EXISTS records (  -- keys, teams and users
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    document TEXT,  -- JSON; NULL once it is deleted
+    revision INTEGER NOT NULL,  -- of all records, counts up: workers read what is newer than what they have
+    PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_revision ON records (revision);
+CREATE TABLE IF NOT EXISTS secrets (
+    hash TEXT PRIMARY KEY,  -- SHA-256 of a key in hex: the key itself is shown once and kept nowhere
+    key_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    entry TEXT NOT NULL  -- JSON
+) STRICT;
+CREATE TABLE IF NOT EXISTS used (  -- units by quota and window
+    quota TEXT NOT NULL,
+    period TEXT NOT NULL,
+    began INTEGER NOT NULL,  -- seconds since 1970
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (quota, period, began)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leases (  -- units that a worker may use without asking
+    quota TEXT NOT NULL,
+    worker TEXT NOT NULL,
+    held INTEGER NOT NULL,
+    reserved INTEGER NOT NULL,  -- of it, by calls under way
+    need INTEGER NOT NULL,  -- for which calls wait
+    first INTEGER NOT NULL,  -- of it, for the one that waits longest
+    since REAL NOT NULL,
+    PRIMARY KEY (quota, worker)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases_by_worker ON leases (worker);
+CREATE TABLE IF NOT EXISTS workers (
+    worker TEXT PRIMARY KEY,
+    alive_until REAL NOT NULL,  -- 0 once it is dead
+    number INTEGER NOT NULL,  -- of the last thing it said
+    seen_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cache (
     key BLOB PRIMARY KEY,
     answer BLOB NOT NULL,
