@@ -3,12 +3,13 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
+PORTKEY := .portkey/.installed
 PHOENIX := .venv-phoenix/.installed
 VLLM := .vllm/venv/.installed
 VLLM_URL ?= http://127.0.0.1:8001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench bench-ingest bench-queries test-crash test-exporters vllm test-vllm lock clean test-tools
+.PHONY: help setup up test check bench-proxy bench-ingest bench-queries test-crash test-exporters vllm test-vllm lock clean test-tools
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +28,9 @@ check: setup  ## check format, lint, types and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup $(LITELLM)  ## measure the proxy beside a direct call and beside LiteLLM's proxy
-	@$(BIN)/python -m tests.bench --litellm .venv-litellm/bin/litellm
+bench-proxy: setup $(LITELLM) $(PORTKEY)  ## measure the proxy beside a direct call, LiteLLM's and Portkey's (LONG=1: 200,000 calls)
+	@$(BIN)/python -m tests.bench.proxy --litellm .venv-litellm/bin/litellm \
+		--portkey .portkey/node_modules/@portkey-ai/gateway $(if $(LONG),--long)
 
 bench-ingest: setup $(PHOENIX)  ## measure what comes in: beside decoding in Python, at a pace, beside Phoenix
 	@$(BIN)/python -m tests.bench.collector.ingest --phoenix .venv-phoenix/bin/python
@@ -57,7 +59,7 @@ lock:  ## pin the dependencies of pyproject.toml, with hashes, into requirements
 	rm -rf .venv-lock
 
 clean:  ## remove the environments and caches; data in .spanwell/ stays
-	rm -rf .venv .venv-litellm .venv-phoenix .venv-lock .vllm dist tests/exporters/node_modules
+	rm -rf .venv .venv-litellm .portkey .venv-phoenix .venv-lock .vllm dist tests/exporters/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -72,6 +74,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 $(LITELLM):
 	$(PYTHON) -m venv --clear .venv-litellm
 	.venv-litellm/bin/pip install --quiet 'litellm[proxy]==1.106.2'
+	@touch $@
+
+$(PORTKEY): tests/bench/proxy/portkey/package.json
+	rm -rf .portkey && mkdir .portkey && cp $< .portkey
+	npm install --prefix .portkey --silent --no-fund --no-audit
 	@touch $@
 
 $(PHOENIX):

@@ -10,9 +10,10 @@ import math
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ import uvloop
 from tests.bench.processes import footprint
 
 DRAIN_S = 15.0
+MARK = "NUMBER--HERE"  # as long as what stands in its place
+SAYING = "The quick brown fox jumps over the lazy dog, and the dog looks after it for a while. "
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Load:
     rate: float = 0.0
     stream: bool = False
     pid: int = 0  # the server whose CPU and memory are read
+    body_bytes: int = 1024  # at least so many: what is missing is said in the prompt
+    first: int = 0  # number of the first body: no two are the same, within a window or across windows
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ class Log:
 class Caller(asyncio.Protocol):
     """One keep-alive connection that calls again when it was answered."""
 
-    def __init__(self, request: bytes, gap_s: float, log: Log) -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes], gap_s: float, log: Log) -> None:
+        self.requests = requests
         self.gap_s = gap_s
         self.log = log
         self.waiting = False
@@ -92,7 +98,7 @@ class Caller(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.first_at = 0.0
         self.called_at = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
@@ -127,25 +133,35 @@ class Caller(asyncio.Protocol):
             self.log.idle.set()
 
 
-def request_bytes(load: Load) -> bytes:
-    """The call, whole: head and body never change within a window."""
-    body: dict[str, object] = {
+def requests(load: Load) -> Iterator[bytes]:
+    """Calls without end, whole: the bodies differ in a number of a fixed length, so only that is made anew."""
+    before, after = request_parts(load)
+    return (b"%s%012d%s" % (before, number, after) for number in count(load.first))
+
+
+def request_parts(load: Load) -> tuple[bytes, bytes]:
+    """What stands before and behind the number of a call."""
+    missing = max(0, load.body_bytes - len(json.dumps(_body(load, ""))))
+    said = (SAYING * (missing // len(SAYING) + 1))[:missing]
+    before, after = json.dumps(_body(load, said)).split(MARK)
+    given = {"authorization": f"Bearer {load.key}", "content-type": "application/json", **load.headers}
+    length = len(before) + len(MARK) + len(after)
+    head = ["POST /v1/chat/completions HTTP/1.1", f"host: {urlsplit(load.url).netloc}", f"content-length: {length}"]
+    head += [f"{name}: {value}" for name, value in given.items()]
+    return ("\r\n".join(head) + "\r\n\r\n" + before).encode(), after.encode()
+
+
+def _body(load: Load, said: str) -> dict[str, object]:
+    return {
         "model": load.model,
         "messages": [
             {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": "Write one line about foxes and dogs, please."},
+            {"role": "user", "content": f"Question {MARK}: write one line about foxes and dogs, please. {said}"},
         ],
         "temperature": 0.7,
         "max_tokens": 64,
+        **({"stream": True, "stream_options": {"include_usage": True}} if load.stream else {}),
     }
-    if load.stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    payload = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(load.url).netloc}\r\n"
-        f"authorization: Bearer {load.key}\r\ncontent-type: application/json\r\ncontent-length: {len(payload)}\r\n\r\n"
-    )
-    return head.encode() + payload
 
 
 async def run(load: Load) -> Measure:
@@ -182,11 +198,11 @@ async def run(load: Load) -> Measure:
 
 async def _connect(load: Load, log: Log) -> list[asyncio.Transport]:
     host, _, port = urlsplit(load.url).netloc.partition(":")
-    request = request_bytes(load)
+    numbered = requests(load)
     gap_s = load.connections / load.rate if load.rate else 0.0
     loop = asyncio.get_running_loop()
     opened = [
-        await loop.create_connection(lambda: Caller(request, gap_s, log), host, int(port))
+        await loop.create_connection(lambda: Caller(numbered, gap_s, log), host, int(port))
         for _ in range(load.connections)
     ]
     return [transport for transport, _caller in opened]

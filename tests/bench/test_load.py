@@ -1,5 +1,6 @@
 """The load generator against the backend it is made for."""
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from spanwell.health import free_port
-from tests.bench.load import Load, percentile_ms, run
+from tests.bench.load import Load, percentile_ms, requests, run
 from tests.bench.processes import running, wait_for
-from tests.bench.targets import LOAD_CORE, backend
+from tests.bench.proxy.targets import LOAD_CORE, backend
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,14 @@ async def test_an_answer_that_is_not_200_is_an_error(load: Load, tmp_path: Path)
 def test_percentiles_are_values_of_the_list() -> None:
     assert percentile_ms([0.004, 0.001, 0.003, 0.002], 0.50) == 2.0
     assert percentile_ms([0.004, 0.001, 0.003, 0.002], 0.95) == 4.0
+
+
+def test_no_two_bodies_are_the_same_and_all_are_as_long(load: Load) -> None:
+    made = requests(replace(load, first=41))
+
+    heads, bodies = zip(*(next(made).split(b"\r\n\r\n") for _ in range(3)), strict=True)
+
+    assert len(set(bodies)) == 3
+    assert {1024} == {len(body) for body in bodies}
+    assert b"content-length: 1024" in heads[0]
+    assert "000000000041" in json.loads(bodies[0])["messages"][1]["content"]

@@ -1,4 +1,4 @@
-"""Measures to Markdown: one table a window, one row a target, each beside the direct call and beside LiteLLM."""
+"""Measures to Markdown: one table a window, one row a target, each beside the direct call and the other gateways."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tests.bench.load import Measure
 
-DIRECT, LITELLM = "direct", "LiteLLM proxy"
+DIRECT, RELAY, SPANWELL, PORTKEY, LITELLM = "direct", "bare relay", "Spanwell", "Portkey", "LiteLLM"
+OTHERS = (PORTKEY, LITELLM)
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ def window_table(window: Window, measures: Mapping[str, Measure]) -> str:
 
 
 def _row(window: Window, name: str, measures: Mapping[str, Measure]) -> dict[str, str]:
-    measure, litellm = measures[name], measures.get(LITELLM)
+    measure = measures[name]
+    others = {other: measures[other] for other in OTHERS if other in measures}
     row = {"": name, "calls/s": f"{measure.per_second:,.0f}"}
-    if litellm and not window.rate:  # where the pace is set, it says nothing of the target
-        row["× LiteLLM"] = _ratio(measure.per_second, litellm.per_second)
+    if not window.rate:  # where the pace is set, it says nothing of the target
+        row |= {f"× {other}": _ratio(measure.per_second, its.per_second) for other, its in others.items()}
     row["CPU µs/call"] = f"{measure.cpu_us:,.0f}"
-    if litellm:
-        row["LiteLLM's ÷ this"] = _ratio(litellm.cpu_us, measure.cpu_us)
+    row |= {f"{other}'s ÷ this": _ratio(its.cpu_us, measure.cpu_us) for other, its in others.items()}
     row["added p50 ms"] = _added(name, "p50_ms", measures)
     row["added p95 ms"] = _added(name, "p95_ms", measures)
     if window.stream:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from tests.bench.load import Measure
-from tests.bench.table import DIRECT, LITELLM, Window, window_table
+from tests.bench.proxy.table import DIRECT, LITELLM, PORTKEY, SPANWELL, Window, window_table
 
 MEASURE = Measure(
     calls=1000,
@@ -18,23 +18,24 @@ MEASURE = Measure(
 )
 
 
-def test_a_proxy_stands_beside_the_direct_call_and_litellm() -> None:
+def test_a_gateway_stands_beside_the_direct_call_and_the_others() -> None:
     measures = {
         DIRECT: replace(MEASURE, per_second=40_000.0, p50_ms=0.25, p95_ms=0.5, cpu_us=10.0),
-        "Spanwell": MEASURE,
+        SPANWELL: MEASURE,
+        PORTKEY: replace(MEASURE, per_second=1000.0, p50_ms=10.25, p95_ms=20.5, cpu_us=1500.0),
         LITELLM: replace(MEASURE, per_second=100.0, p50_ms=50.25, p95_ms=90.5, cpu_us=7500.0),
     }
 
     lines = window_table(Window(connections=32), measures).splitlines()
 
     assert lines[0] == "**Unary calls, as fast as they go, 32 connections**"
-    assert lines[4] == "| direct | 40,000 | 400.0 | 10 | 750.0 | (0.25) | (0.50) | 60 | 0 |"
-    assert lines[5] == "| Spanwell | 4,000 | 40.0 | 150 | 50.0 | 1.25 | 2.00 | 60 | 0 |"
-    assert lines[6] == "| LiteLLM proxy | 100 | 1.0 | 7,500 | 1.0 | 50.00 | 90.00 | 60 | 0 |"
+    assert lines[4] == "| direct | 40,000 | 40.0 | 400.0 | 10 | 150.0 | 750.0 | (0.25) | (0.50) | 60 | 0 |"
+    assert lines[5] == "| Spanwell | 4,000 | 4.0 | 40.0 | 150 | 10.0 | 50.0 | 1.25 | 2.00 | 60 | 0 |"
+    assert lines[7] == "| LiteLLM | 100 | 0.1 | 1.0 | 7,500 | 0.2 | 1.0 | 50.00 | 90.00 | 60 | 0 |"
 
 
 def test_a_stream_shows_its_first_byte_too() -> None:
-    measures = {DIRECT: replace(MEASURE, first_p50_ms=0.25), "Spanwell": MEASURE}
+    measures = {DIRECT: replace(MEASURE, first_p50_ms=0.25), SPANWELL: MEASURE}
 
     lines = window_table(Window(connections=16, stream=True, rate=15), measures).splitlines()
 
