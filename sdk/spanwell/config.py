@@ -36,7 +36,7 @@ UNUSED_SECTIONS = (
     "worker_registry",
 )
 OWN_SECTIONS = (
-    *("backends", "routing", "guards", "limits", "cache", "batches"),  # the gateway's
+    *("backends", "routing", "resilience", "guards", "limits", "cache", "batches"),  # the gateway's
     *("judges", "drift", "alerts", "retention", "prices", "gpu_hours"),
 )
 LISTS = ("model_list", "credential_list", "backends", "guards", "judges", "prices", "gpu_hours")
@@ -61,6 +61,7 @@ class Config:
     general_settings: dict[str, Any] = field(default_factory=dict, repr=False)
     backends: list[dict[str, Any]] = field(default_factory=list, repr=False)
     routing: dict[str, Any] = field(default_factory=dict, repr=False)
+    resilience: dict[str, Any] = field(default_factory=dict, repr=False)
     guards: list[dict[str, Any]] = field(default_factory=list, repr=False)
     limits: dict[str, Any] = field(default_factory=dict, repr=False)
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
