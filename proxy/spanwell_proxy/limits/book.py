@@ -263,11 +263,14 @@ class Book:
             account.busy = True
 
     def _wanted(self) -> dict[Account, tuple[int, int, float]]:
-        """By account: what those in line need altogether, what the first of them needs, and since when."""
+        """By account: what those in line need altogether, what the first of them needs, and since when.
+
+        Where free units do not stay here, calls that wait for something else ask for them again too.
+        """
         wanted: dict[Account, tuple[int, int, float]] = {}
         for waiter in self.waiters:
             for account, amount in waiter.needs:
-                if account in self._blocked:
+                if account in self._blocked or account.contended:
                     total, first, since = wanted.get(account, (0, amount, waiter.since))
                     wanted[account] = (total + amount, first, since)
         return wanted

@@ -111,7 +111,8 @@ for at, order in ipairs(orders) do
           held, elsewhere = held + tonumber(lease[1]), elsewhere + tonumber(lease[2])
           if tonumber(lease[3]) > 0 then
             others_wait = 1
-            if tonumber(lease[5]) < since then ahead = ahead + tonumber(lease[4]) end
+            local older = tonumber(lease[5])
+            if older < since or (older == since and name < worker) then ahead = ahead + tonumber(lease[4]) end
           end
         else
           redis.call('HDEL', leases, name)

@@ -29,7 +29,7 @@ BOOK = (
 )
 OTHERS = (
     "SELECT coalesce(sum(held), 0), coalesce(sum(reserved), 0), coalesce(max(need > 0), 0),"
-    " coalesce(sum(first) FILTER (WHERE need > 0 AND since < ?), 0) FROM leases WHERE quota = ? AND worker <> ?"
+    " coalesce(sum(first) FILTER (WHERE need > 0 AND (since, worker) < (?, ?)), 0) FROM leases WHERE quota = ? AND worker <> ?"
 )
 RECALLED = (
     "SELECT mine.quota FROM leases AS mine WHERE mine.worker = ? AND mine.held > mine.reserved"
@@ -104,7 +104,7 @@ def _settle(state: sqlite3.Connection, worker: str, order: Order, workers: int, 
         _book(state, order.quota, spend)
     if not order.bounds:
         return Grant(0, (), 0, False)
-    held, reserved, others_wait, ahead = state.execute(OTHERS, (order.since, order.quota, worker)).fetchone()
+    held, reserved, others_wait, ahead = state.execute(OTHERS, (order.since, worker, order.quota, worker)).fetchone()
     used = tuple(_used(state, order.quota, bound) for bound in order.bounds)
     room = min(bound.amount - amount for bound, amount in zip(order.bounds, used, strict=True)) - held
     granted = grant(order, room, ahead if order.need else 0, workers, others_wait=bool(others_wait))
