@@ -93,6 +93,10 @@ def _facts(call: Call) -> dict[str, Value]:
         c.PURPOSE: call.purpose,
         c.STREAM_END: call.stream_end,
         c.CACHE: call.cache,
+        c.CACHE_TYPE: call.cache_type,
+        c.CACHE_MATCHED: call.cache_matched,
+        c.CACHE_SIMILARITY: call.cache_similarity,
+        c.SAVED_MS: call.saved_ms,
         c.TEMPERATURE: _number(request.get("temperature")),
         c.MAX_TOKENS: call.api.max_tokens(request) or None,  # nought, where an API gives no text
         c.TIME_TO_FIRST_CHUNK_S: call.ttft_s,
@@ -140,8 +144,8 @@ def _texts(call: Call) -> dict[str, Value]:
     texts: dict[str, Value] = {}
     if asked := call.api.asked(call.request):
         texts[c.INPUT_MESSAGES] = _to_text(asked, len(call.body))
-    if answer := _answer(call):
-        texts[c.OUTPUT_MESSAGES] = _to_text(call.api.answered(answer), call.size_bytes - len(call.body))
+    if (answer := _answer(call)) and (answered := call.api.answered(answer)):
+        texts[c.OUTPUT_MESSAGES] = _to_text(answered, call.size_bytes - len(call.body))
     return texts
 
 
