@@ -19,7 +19,7 @@ DEEPEST = 200  # brackets in a body, below which it cannot be nested deeper than
 # the body (CVE-2024-6587), and clients still send them.
 # fmt: off
 FORBIDDEN = frozenset((
-    "api_base", "api_key", "api_type", "api_version", "base_url", "caching", "callbacks", "custom_llm_provider",
+    "api_base", "api_key", "api_type", "api_version", "base_url", "cache", "caching", "callbacks", "custom_llm_provider",
     "deployment_id", "extra_body", "extra_headers", "extra_query", "failure_callback", "fallbacks", "guardrails",
     "headers", "input_cost_per_token", "litellm_metadata", "litellm_params", "litellm_session_id", "litellm_trace_id",
     "max_retries", "mock_response", "mock_tool_calls", "model_info", "model_list", "num_retries", "organization",

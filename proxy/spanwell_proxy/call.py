@@ -102,6 +102,11 @@ class Call:
     cost_usd: Decimal | None = None
     saved_usd: Decimal | None = None
     cache: CacheVerdict = ""
+    cache_ttl_s: float | None = None  # how long the answer is kept, where the request says so
+    cache_type: Literal["", "exact", "semantic"] = ""
+    cache_similarity: float | None = None
+    cache_matched: str = ""  # trace id of the call whose answer it was
+    saved_ms: float | None = None
 
     @property
     def traceparent(self) -> bytes:

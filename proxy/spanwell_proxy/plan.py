@@ -1,30 +1,42 @@
 """All a worker needs to know: settings and configuration, read and checked in one place."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from spanwell.config import load_config
+from spanwell.backends import Backend, read_backends
+from spanwell.config import Config, load_config
 from spanwell.errors import ConfigError
 from spanwell.loopback import is_loopback
-from spanwell.pricing import load_price_table
+from spanwell.pricing import PriceTable, load_price_table
 from spanwell.settings import Settings
-from spanwell_proxy.caches.exact import CacheSettings, read_cache_settings
+from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`cache` is None where it is off."""
+    """`cache` is None where it is off. `config` and `prices` are what `routes` were made of."""
 
     settings: Settings
     routes: Routes
     cache: CacheSettings | None
+    backends: tuple[Backend, ...] = ()
+    config: Config = field(default_factory=Config, repr=False)
+    prices: PriceTable = field(default_factory=PriceTable, repr=False)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the configuration was read from."""
+        return self.config.files
 
 
-def read_plan(settings: Settings) -> Plan:
-    """Raises ConfigError; a proxy that others can reach must ask for a key."""
-    config = load_config(settings.config)
-    routes = read_routes(config, load_price_table())
+def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
+    """Raises ConfigError; a proxy that others can reach must ask for a key. `prices`: read before, they do not change."""
+    config, prices = load_config(settings.config), prices or load_price_table()
+    routes = read_routes(config, prices)
     if not is_loopback(settings.host) and not routes.master_key:
         raise ConfigError(f"SPANWELL_HOST={settings.host} is reachable from outside: set general_settings.master_key")
     return Plan(settings, routes, read_cache_settings(config))

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from spanwell_proxy.body import parse_body, read_body
-from spanwell_proxy.caches.exact import Entry, cache_key, is_cacheable, read_entry, write_entry
+from spanwell_proxy.caches.steps import keep_answer, look_in_cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
 from spanwell_proxy.orders import Answered, Order, take_order
-from spanwell_proxy.replies import EVENT_STREAM, reply, reply_error
+from spanwell_proxy.replies import reply_error
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.upstream.calling import call_upstream
 from spanwell_proxy.upstream.relay import account
@@ -61,42 +61,6 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
         raise
 
 
-async def look_in_cache(call: Call, gateway: Gateway) -> None:
-    """Answer from the cache if it can; if another call is fetching this very answer, wait for that one, once."""
-    cache = gateway.cache
-    if cache is None or not is_cacheable(call):
-        return
-    call.cache_key = cache_key(call.api.name, call.caller.key_id if call.caller else "", call.request)
-    stored = await cache.store.get(call.cache_key)
-    if stored is None and (flight := cache.flights.get(call.cache_key)):
-        began = time.perf_counter()
-        await asyncio.wait((flight,))
-        call.waited_s += time.perf_counter() - began
-        stored = await cache.store.get(call.cache_key)
-    if stored is not None:
-        call.cache = "hit"
-        await _answer_from(call, read_entry(stored), gateway)
-        return
-    call.cache = "miss"
-    # Who waited in vain does not wait again: an answer that cannot be kept must not put its askers in a row.
-    if call.cache_key not in cache.flights:
-        call.leads = True
-        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
-
-
-async def _answer_from(call: Call, entry: Entry, gateway: Gateway) -> None:
-    models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
-    members = (one.deployment for model in models for one in gateway.find_group(model))
-    call.deployment = next((member for member in members if member.id == entry.deployment), None)
-    call.document, call.answer = call.api.read(entry.body), entry.body
-    call.usage, call.cost_usd, call.saved_usd = call.api.usage(call.document), Decimal(0), entry.cost_usd
-    if call.stream and call.api.as_stream:
-        call.ttft_s, call.stream_end = time.perf_counter() - call.started, "done"
-        await reply(call, 200, call.api.as_stream(call.document, call.request), EVENT_STREAM)
-    else:
-        await reply(call, 200, entry.body)
-
-
 async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
     if call.failure and call.reader and call.reader.document() and call.deployment:
@@ -110,11 +74,9 @@ async def settle(call: Call, gateway: Gateway) -> None:
         if call.caller and call.reservation:
             cost_pusd = to_pusd(call.cost_usd or Decimal(0))
             await gateway.ledger.settle(call.caller.key_id, call.caller.budgets, call.reservation, cost_pusd)
-        if gateway.cache and call.leads and (stored := write_entry(call)):
-            await gateway.cache.store.put(call.cache_key, stored)
     finally:
-        if gateway.cache and call.leads:
-            gateway.cache.flights.pop(call.cache_key).set_result(None)
+        if gateway.cache:
+            keep_answer(call, gateway.cache)
 
 
 STEPS: tuple[Step, ...] = (authenticate, read, reserve_budget, look_in_cache, call_upstream)

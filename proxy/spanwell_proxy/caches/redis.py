@@ -1,21 +1,25 @@
-"""The exact cache in Redis: shared by several hosts. Bounded like the one in SQLite, oldest first."""
+"""Answers in Redis: shared by several hosts. Bounded like those in SQLite, oldest first."""
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from spanwell_proxy.caches.exact import CacheSettings
+from spanwell_proxy.caches.shelf import Put
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "spanwell:cache:"
-TIMEOUT_S = 0.5  # a cache that is slower than this is no help
-AWAY_S = 5.0  # how long an unreachable Redis is left alone
+PREFIX: Final = "spanwell:cache:"
+PURGES: Final = PREFIX + "purges"
+BY_AGE: Final = PREFIX + "by_age"
+TIMEOUT_S: Final = 0.5  # a cache that is slower than this is no help
+AWAY_S: Final = 5.0  # how long an unreachable Redis is left alone
 
 # One step, so that two hosts cannot both see room. An answer that has expired still counts until its turn comes.
-PUT = """
+PUT: Final = """
 local answer, by_age, sizes, total = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local size = #ARGV[1]
 redis.call('SET', answer, ARGV[1], 'PX', ARGV[2])
@@ -35,8 +39,8 @@ end
 class RedisStore:
     """Answers under a prefix; an index by age, and their sizes, beside them."""
 
-    def __init__(self, url: str, settings: CacheSettings) -> None:
-        self._settings = settings
+    def __init__(self, url: str, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._redis = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         self._put = self._redis.register_script(PUT)
         self._away_until = 0.0
@@ -51,15 +55,43 @@ class RedisStore:
             return None
         return answer if isinstance(answer, bytes) else None
 
-    async def put(self, key: bytes, answer: bytes) -> None:
+    async def put_many(self, puts: Sequence[Put]) -> None:
         if time.monotonic() < self._away_until:
             return
-        names = [PREFIX + key.hex(), PREFIX + "by_age", PREFIX + "sizes", PREFIX + "total"]
-        ttl_ms, bound = int(self._settings.ttl_s * 1000), self._settings.max_bytes
+        now = time.time()
         try:
-            await self._put(keys=names, args=[answer, ttl_ms, time.time(), bound])
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for order, put in enumerate(puts):
+                    names = [PREFIX + put.key.hex(), BY_AGE, PREFIX + "sizes", PREFIX + "total"]
+                    ttl_ms = max(1, int((put.expires_at - now) * 1000))
+                    age = now + order * 1e-6  # those of one write keep their order
+                    await self._put(keys=names, args=[put.answer, ttl_ms, age, self._max_bytes], client=pipeline)
+                await pipeline.execute()
         except (RedisError, OSError) as error:
             self._leave_alone(error)
+
+    async def purge(self, what: str, at: float) -> None:
+        try:
+            await self._redis.hset(PURGES, what, str(at))
+        except (RedisError, OSError) as error:
+            self._leave_alone(error)
+
+    async def read_purges(self) -> Mapping[str, float]:
+        if time.monotonic() < self._away_until:
+            return {}
+        try:
+            found = await self._redis.hgetall(PURGES)
+        except (RedisError, OSError) as error:
+            self._leave_alone(error)
+            return {}
+        return {what.decode(): float(at) for what, at in found.items() if isinstance(what, bytes)}
+
+    async def count(self) -> int:
+        try:
+            return int(await self._redis.zcard(BY_AGE))
+        except (RedisError, OSError) as error:
+            self._leave_alone(error)
+            return 0
 
     async def close(self) -> None:
         await self._redis.aclose()

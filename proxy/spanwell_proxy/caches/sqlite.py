@@ -1,67 +1,112 @@
-"""The exact cache in SQLite: shared by the workers of one host. The oldest answers make room for new ones."""
+"""Answers in SQLite: shared by the workers of one host. The oldest make room for new ones."""
 
 import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from spanwell.transactions import transaction
-from spanwell_proxy.caches.exact import CacheSettings
-from spanwell_proxy.state import open_state
+from spanwell_proxy.caches.shelf import Put
 
 logger = logging.getLogger(__name__)
 
-PUTS_A_SWEEP = 32
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB PRIMARY KEY,
+    answer BLOB NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    stored_at REAL NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS answers_by_age ON answers (stored_at, size_bytes);
+CREATE TABLE IF NOT EXISTS purges (what TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+"""
+BUSY_S: Final = 5.0
+SWEEP_EVERY_S: Final = 1.0
 
 
 class SqliteStore:
     """Reads on the caller's thread, a few microseconds each; writes on a thread of its own."""
 
-    def __init__(self, path: Path, settings: CacheSettings) -> None:
-        self._settings = settings
-        self._reading, self._writing = open_state(path), open_state(path)
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._reading, self._writing = open_answers(path), open_answers(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache")
-        self._puts = 0
+        self._swept = 0.0
 
     async def get(self, key: bytes) -> bytes | None:
         try:
-            row = self._reading.execute(
-                "SELECT answer FROM cache WHERE key = ? AND expires_at > ?", (key, time.time())
-            ).fetchone()
+            row = self._reading.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             logger.warning("the cache cannot be read: %s", error)
             return None
         return bytes(row[0]) if row else None
 
-    async def put(self, key: bytes, answer: bytes) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._put, key, answer, time.time())
+    async def put_many(self, puts: Sequence[Put]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._put_many, puts)
+
+    async def purge(self, what: str, at: float) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._purge, what, at)
+
+    async def read_purges(self) -> Mapping[str, float]:
+        try:
+            return dict(self._reading.execute("SELECT what, at FROM purges").fetchall())
+        except sqlite3.Error as error:
+            logger.warning("the cache cannot be read: %s", error)
+            return {}
+
+    async def count(self) -> int:
+        (found,) = self._reading.execute("SELECT count(*) FROM answers").fetchone()
+        return int(found)
 
     async def close(self) -> None:
         self._thread.shutdown()
         self._reading.close()
         self._writing.close()
 
-    def _put(self, key: bytes, answer: bytes, now: float) -> None:
+    def _put_many(self, puts: Sequence[Put]) -> None:
+        now = time.time()
+        rows = [(put.key, put.answer, len(put.answer), now, put.expires_at) for put in puts]
         try:
             with transaction(self._writing):
-                self._writing.execute(
-                    "INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?, ?)",
-                    (key, answer, len(answer), now, now + self._settings.ttl_s),
-                )
-                if self._puts % PUTS_A_SWEEP == 0 or len(answer) * PUTS_A_SWEEP > self._settings.max_bytes:
+                self._writing.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+                if now - self._swept >= SWEEP_EVERY_S or sum(len(put.answer) for put in puts) > self._max_bytes // 8:
                     self._sweep(now)
         except sqlite3.Error as error:
-            logger.warning("an answer was not cached: %s", error)
-        self._puts += 1
+            logger.warning("%d answers were not cached: %s", len(puts), error)
 
     def _sweep(self, now: float) -> None:
-        self._writing.execute("DELETE FROM cache WHERE expires_at <= ?", (now,))
+        self._swept = now
+        self._writing.execute("DELETE FROM answers WHERE expires_at <= ?", (now,))
         # Everything up to which the newer answers fill the bound.
         self._writing.execute(
-            "DELETE FROM cache WHERE rowid IN (SELECT rowid FROM ("
-            "SELECT rowid, sum(size_bytes) OVER (ORDER BY stored_at DESC, rowid DESC) AS filled FROM cache"
+            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM ("
+            "SELECT rowid, sum(size_bytes) OVER (ORDER BY stored_at DESC, rowid DESC) AS filled FROM answers"
             ") WHERE filled > ?)",
-            (self._settings.max_bytes,),
+            (self._max_bytes,),
         )
+
+    def _purge(self, what: str, at: float) -> None:
+        try:
+            with transaction(self._writing):
+                self._writing.execute("INSERT OR REPLACE INTO purges VALUES (?, ?)", (what, at))
+                if what == "all":
+                    self._writing.execute("DELETE FROM answers")
+                    self._writing.execute("DELETE FROM purges WHERE what != 'all'")
+        except sqlite3.Error as error:
+            logger.warning("the cache was not purged: %s", error)
+
+
+def open_answers(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode. What is lost of a cache is asked again, so nothing is synced to disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    state = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    state.execute("PRAGMA journal_mode = WAL")
+    state.execute("PRAGMA synchronous = OFF")
+    state.executescript(SCHEMA)
+    return state

@@ -15,8 +15,10 @@ from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.paths import match_path
-from spanwell_proxy.caches.exact import Cache, CacheSettings
+from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.caches.redis import RedisStore
+from spanwell_proxy.caches.settings import CacheSettings
+from spanwell_proxy.caches.shelf import Shelf, Store
 from spanwell_proxy.caches.sqlite import SqliteStore
 from spanwell_proxy.call import Call, Receive, Send, begin_call
 from spanwell_proxy.failures import ApiError
@@ -92,8 +94,10 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
     )
     writing, sending = _start(gateway.telemetry.run()), _start(outbox.send())
     jobs = [watch_clients(gateway), _refresh(gateway)]
-    if routes.translated and worker == 0:
-        jobs.append(keep_lane(lane))
+    if worker == 0:  # the other workers' calls start it as well: by connecting
+        jobs.append(keep_lane(lane, at_once=routes.translated))
+    if cache:
+        jobs.append(cache.shelf.run())
     if settings.proxy_workers > 1:
         jobs.append(end_with_parent())
     tasks = [_start(job) for job in jobs]
@@ -109,7 +113,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         await gateway.client.close()
         gateway.ledger.close()
         if cache:
-            await cache.store.close()
+            await cache.shelf.close()
         state.close()
 
 
@@ -128,9 +132,12 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
 def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:
     if limits is None:
         return None
-    if settings.redis_url:
-        return Cache(RedisStore(settings.redis_url, limits))
-    return Cache(SqliteStore(settings.data / "proxy" / "state.db", limits))
+    store: Store = (
+        RedisStore(settings.redis_url, limits.max_bytes)
+        if settings.redis_url
+        else SqliteStore(settings.data / "proxy" / "cache.db", limits.max_bytes)
+    )
+    return Cache(limits, Shelf(store, limits.memory_bytes))
 
 
 async def answer_call(call: Call, gateway: Gateway) -> None:

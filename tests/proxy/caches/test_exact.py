@@ -1,9 +1,6 @@
 import asyncio
-import socket
-import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +9,13 @@ import pytest
 from spanwell import conventions as c
 from spanwell.config import Config
 from spanwell.errors import ConfigError
-from spanwell_proxy.caches.exact import CacheSettings, Store, cache_key, read_cache_settings
-from spanwell_proxy.caches.redis import RedisStore
-from spanwell_proxy.caches.sqlite import SqliteStore
+from spanwell_proxy.caches.exact import cache_key, name_tenant
+from spanwell_proxy.caches.settings import read_cache_settings
+from spanwell_proxy.caller import Caller
 from tests.proxy.access.test_keys import make
-from tests.proxy.backend import WORDS, Backend, until
+from tests.proxy.backend import WORDS, Backend
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
-
-KEY, OTHER = b"k" * 32, b"o" * 32
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL) as server:
-        asyncio.run(until(lambda: accepts(port)))
-        yield f"redis://127.0.0.1:{port}/0"
-        server.terminate()
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def where(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Settings that choose the store."""
-    return {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
-
-
-@asynccontextmanager
-async def opened(where: dict[str, Any], tmp_path: Path, settings: CacheSettings) -> AsyncIterator[Store]:
-    store: Store = RedisStore(where["redis_url"], settings) if where else SqliteStore(tmp_path / "state.db", settings)
-    yield store
-    await store.close()
-
-
-async def test_what_was_put_is_found_until_it_expires(where: dict[str, Any], tmp_path: Path) -> None:
-    async with opened(where, tmp_path, CacheSettings(ttl_s=0.2)) as store:
-        await store.put(KEY, b"answer")
-        found = [await store.get(KEY), await store.get(OTHER)]
-        await asyncio.sleep(0.25)
-        later = await store.get(KEY)
-
-    assert found == [b"answer", None]
-    assert later is None
-
-
-async def test_the_oldest_make_room(where: dict[str, Any], tmp_path: Path) -> None:
-    keys = [bytes([number]) * 32 for number in range(40)]
-    async with opened(where, tmp_path, CacheSettings(max_bytes=10_000)) as store:
-        for key in keys:
-            await store.put(key, b"x" * 1000)
-        found = [key for key in keys if await store.get(key)]
-
-    assert found == keys[-10:]
-
-
-async def test_a_redis_that_is_away_is_a_cache_that_holds_nothing(tmp_path: Path) -> None:
-    async with opened({"redis_url": "redis://127.0.0.1:1/0"}, tmp_path, CacheSettings()) as store:
-        await store.put(KEY, b"answer")
-
-        assert await store.get(KEY) is None
 
 
 @pytest.fixture
@@ -189,6 +126,47 @@ async def test_tenants_never_share_answers(caching: Proxy, backend: Backend) -> 
     assert len(backend.requests) == 2
 
 
+async def test_an_answer_is_kept_as_long_as_the_request_says(caching: Proxy, backend: Backend) -> None:
+    await caching.post(ask(caching), x_spanwell_cache_ttl="0.1")
+    await asyncio.sleep(0.15)
+    again = await caching.post(ask(caching))
+
+    assert (again.headers["x-spanwell-cache"], len(backend.requests)) == ("miss", 2)
+
+
+async def test_no_cache_asks_anew_and_keeps_the_answer(caching: Proxy, backend: Backend) -> None:
+    await caching.post(ask(caching))
+    anew = await caching.post(ask(caching), x_spanwell_cache="no-cache")
+    later = await caching.post(ask(caching))
+
+    assert [reply.headers["x-spanwell-cache"] for reply in (anew, later)] == ["miss", "hit"]
+    assert len(backend.requests) == 2
+
+
+async def test_only_if_cached_never_asks_a_backend(caching: Proxy, backend: Backend) -> None:
+    reply = await caching.post(ask(caching), x_spanwell_cache="only-if-cached")
+
+    assert (reply.status_code, reply.json()["error"]["code"], backend.requests) == (504, "not_cached", [])
+
+
+async def test_litellms_words_in_the_body_mean_the_same_and_stay_here(caching: Proxy, backend: Backend) -> None:
+    await caching.post(ask(caching, cache={"no-store": True}))
+    later = await caching.post(ask(caching, cache={"ttl": 60, "namespace": "x"}))
+
+    assert later.headers["x-spanwell-cache"] == "miss"
+    assert all("cache" not in request for request in backend.requests)
+
+
+async def test_a_hit_tells_its_age_and_whose_answer_it_was(caching: Proxy, sink: Sink) -> None:
+    first, hit = await caching.post(ask(caching)), await caching.post(ask(caching))
+
+    *_, span = await sink.wait(2)
+    assert hit.headers["age"] == "0"
+    assert span.attributes[c.CACHE_MATCHED] == first.headers["traceparent"].split("-")[1]
+    assert span.attributes[c.CACHE_TYPE] == "exact"
+    assert span.attributes[c.SAVED_MS] > 0
+
+
 def test_the_order_of_keys_and_the_way_of_delivery_do_not_matter() -> None:
     one = {"model": "fox", "messages": [{"role": "user", "content": "x"}], "stream": True, "user": "ada"}
     same = {"messages": [{"content": "x", "role": "user"}], "model": "fox"}
@@ -202,7 +180,14 @@ def test_whatever_may_change_the_answer_changes_the_key(change: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("section", "named"), [({"ttl": 1}, "cache.ttl"), ({"max_mb": 0}, "cache.max_mb"), ({"enabled": "yes"}, "enabled")]
+    ("section", "named"),
+    [
+        ({"ttl": 1}, "cache.ttl"),
+        ({"max_mb": 0}, "cache.max_mb"),
+        ({"enabled": "yes"}, "enabled"),
+        ({"scope": "world"}, "cache.scope"),
+        ({"semantic": 7}, "cache.semantic"),
+    ],
 )
 def test_a_wrong_setting_is_named(section: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
@@ -211,3 +196,17 @@ def test_a_wrong_setting_is_named(section: dict[str, Any], named: str) -> None:
 
 def test_without_a_section_there_is_no_cache() -> None:
     assert read_cache_settings(Config()) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "shared"),
+    [("key", {"ab": False, "bc": False}), ("team", {"ab": True, "bc": False}), ("all", {"ab": True, "bc": True})],
+)
+def test_the_scope_says_who_shares_an_answer(scope: Any, shared: dict[str, bool]) -> None:
+    a, b, c = (name_tenant(Caller(key_id=key, team=team), scope, "") for key, team in ("1x", "2x", "3y"))
+
+    assert {"ab": a == b, "bc": b == c} == shared
+
+
+def test_keys_without_a_team_share_with_nobody() -> None:
+    assert name_tenant(Caller(key_id="1"), "team", "") != name_tenant(Caller(key_id="2"), "team", "")

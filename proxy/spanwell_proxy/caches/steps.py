@@ -1,0 +1,93 @@
+"""The cache's part in a call's life: an answer that is there already, and keeping the one that came."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Protocol
+
+from spanwell_proxy.caches.control import not_cached, read_control
+from spanwell_proxy.caches.entry import Entry, make_entry
+from spanwell_proxy.caches.exact import Cache, cache_key, name_tenant
+from spanwell_proxy.call import Call
+from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.replies import EVENT_STREAM, reply
+
+
+class Deployed(Protocol):
+    """What this needs of a candidate."""
+
+    @property
+    def deployment(self) -> Deployment: ...
+
+
+class Caching(Protocol):
+    """What this needs of the gateway."""
+
+    @property
+    def cache(self) -> Cache | None: ...
+
+    @property
+    def find_group(self) -> Callable[[str], Iterable[Deployed]]: ...
+
+
+async def look_in_cache(call: Call, gateway: Caching) -> None:
+    """Answer from the cache if it can; if another call is fetching this very answer, wait for that one, once."""
+    cache = gateway.cache
+    if cache is None or call.api.is_cacheable is None or not call.api.is_cacheable(call.request):
+        return
+    control = read_control(call.headers, call.request)
+    if not control.reads and not control.keeps:
+        return
+    tenant = name_tenant(call.caller, cache.settings.scope, control.namespace)
+    call.cache_key, call.cache_ttl_s = cache_key(call.api.name, tenant, call.request), control.ttl_s
+    entry = await _find(call, cache) if control.reads else None
+    if entry and (control.max_age_s is None or time.time() - entry.stored_at <= control.max_age_s):
+        call.cache_type = "exact"
+        await answer_from(call, entry, gateway)
+        return
+    call.cache = "miss"
+    if control.insists:
+        raise not_cached()
+    # Who waited in vain does not wait again: an answer that cannot be kept must not put its askers in a row.
+    if control.keeps and call.cache_key not in cache.flights:
+        call.leads = True
+        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
+
+
+async def _find(call: Call, cache: Cache) -> Entry | None:
+    entry = await cache.shelf.get(call.cache_key, time.time())
+    if entry is None and (flight := cache.flights.get(call.cache_key)):
+        began = time.perf_counter()
+        await asyncio.wait((flight,))
+        call.waited_s += time.perf_counter() - began
+        entry = await cache.shelf.get(call.cache_key, time.time())
+    return entry
+
+
+async def answer_from(call: Call, entry: Entry, gateway: Caching) -> None:
+    """Give the client a kept answer, whole or as the stream it asked for."""
+    call.cache, call.cache_matched, call.saved_ms = "hit", entry.trace_id, entry.took_ms
+    members = (one.deployment for one in gateway.find_group(entry.served))
+    call.deployment = next((member for member in members if member.id == entry.deployment), None)
+    call.document, call.answer = call.api.read(entry.body), entry.body
+    call.usage, call.cost_usd, call.saved_usd = call.api.usage(call.document), Decimal(0), entry.cost_usd
+    age = (b"age", b"%d" % max(0, time.time() - entry.stored_at))
+    if call.stream and call.api.as_stream:
+        call.ttft_s, call.stream_end = time.perf_counter() - call.started, "done"
+        await reply(call, 200, call.api.as_stream(call.document, call.request), EVENT_STREAM, age)
+    else:
+        await reply(call, 200, entry.body, b"application/json", age)
+
+
+def keep_answer(call: Call, cache: Cache) -> None:
+    """Keep what a leading call was answered with, and let those go on that waited for it. Never waits."""
+    if not call.leads:
+        return
+    try:
+        ttl_s = cache.settings.ttl_s if call.cache_ttl_s is None else call.cache_ttl_s
+        entry = make_entry(call, time.time(), ttl_s)
+        if entry:
+            cache.shelf.put(call.cache_key, entry)
+    finally:
+        cache.flights.pop(call.cache_key).set_result(None)
