@@ -11,21 +11,40 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from asyncio.subprocess import Process
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from prometheus_client import Counter
+
 from spanwell.errors import ConfigError
+from spanwell_proxy.lane.environment import scrub
 
 logger = logging.getLogger(__name__)
 
+STARTS = Counter("spanwell_lane_starts", "Processes of the LiteLLM lane, by why each was started.", ["why"])
+
 LONGEST_SOCKET_PATH = 100  # the kernel's bound is 108
-MOST_MEMORY_BYTES = 1024 * 1024 * 1024  # a fresh one has 0.3 GB, and LiteLLM is known to grow
-LOOK_EVERY_S = 5.0
-RESTART_PAUSE_S = 1.0
-GRACE_S = 15.0
-# LiteLLM reads these when it is imported: no download of prices, no chatter.
-ENVIRON = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
+BACKLOG = 1024
+START_S = 60.0  # a busy machine imports LiteLLM slowly
+SILENCE_S = 30.0  # it says each second that it lives: LiteLLM may block a loop for good
+DRAIN_S = 900.0  # longer than a call may take
+GRACE_S = 10.0  # at shutdown
+SHORT_LIFE_S = 10.0  # who dies younger than this is started again after a pause only
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+WORN = b"w"
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One process, and the pipe on which it says how it is."""
+
+    process: Process
+    pipe: asyncio.StreamReader
+    started: float
+    spoke: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def lane_socket(data: Path) -> Path:
@@ -37,29 +56,38 @@ def lane_socket(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"spanwell-{os.getuid()}" / f"{digest}.sock"
 
 
-async def keep_lane(path: Path) -> None:
-    """Run the lane and start it again whenever it ends, until cancelled."""
+async def keep_lane(path: Path, *, at_once: bool) -> None:
+    """Start the lane, at once or when the first call comes for it, and keep it running until cancelled."""
     listener = _listen(path)
+    lanes: set[Lane] = set()
+    leaving: set[asyncio.Task[None]] = set()
     try:
+        if not at_once:
+            await _await_call(listener)
+        pause_s, why = 0.0, "first"
         while True:
-            process = await _start(listener)
-            try:
-                await _wait(process)
-            finally:
-                await _stop(process)
-            logger.warning("the LiteLLM lane ended with status %s; starting it again", process.returncode)
-            await asyncio.sleep(RESTART_PAUSE_S)
+            lane = await _watch(await _start(listener, lanes, why), listener, lanes, leaving)
+            await _retire(lane, lanes)
+            logger.warning("the LiteLLM lane ended with status %s; starting it again", lane.process.returncode)
+            pause_s, why = await _pause(lane, pause_s, listener), "again"
     finally:
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*(_stop(lane, GRACE_S) for lane in lanes))
         listener.close()
 
 
-def resident_bytes(pid: int) -> int:
-    """Memory of a process, as Linux tells; 0 where it does not."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+async def _pause(lane: Lane, before_s: float, listener: socket.socket) -> float:
+    """Who lived long is followed at once; behind who never spoke, callers must not wait for what may never come."""
+    if time.monotonic() - lane.started > SHORT_LIFE_S:
+        return 0.0
+    if not lane.spoke.is_set():
+        with suppress(BlockingIOError):
+            while True:
+                listener.accept()[0].close()
+    pause_s = min(LONGEST_PAUSE_S, before_s * 2 or FIRST_PAUSE_S)
+    await asyncio.sleep(pause_s)
+    return pause_s
 
 
 def _listen(path: Path) -> socket.socket:
@@ -68,35 +96,87 @@ def _listen(path: Path) -> socket.socket:
         raise ConfigError(f"{path.parent} belongs to somebody else: choose a shorter SPANWELL_DATA")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
     listener.bind(str(path))
     path.chmod(0o600)
-    listener.listen(1024)
+    listener.listen(BACKLOG)
     return listener
 
 
-async def _start(listener: socket.socket) -> Process:
-    descriptor = listener.fileno()
-    command = [sys.executable, "-m", "spanwell_proxy.lane.translator", str(descriptor)]
-    return await asyncio.create_subprocess_exec(*command, pass_fds=[descriptor], env={**os.environ, **ENVIRON})
+async def _await_call(listener: socket.socket) -> None:
+    """Until somebody connects; who accepts is the process."""
+    loop, called = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listener, called.set)
+    try:
+        await called.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
-async def _wait(process: Process) -> None:
-    """Until the process ends, or has grown too large."""
-    while process.returncode is None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), LOOK_EVERY_S)
-        if process.returncode is None and resident_bytes(process.pid) > MOST_MEMORY_BYTES:
-            logger.info("the LiteLLM lane uses more than %d bytes of memory", MOST_MEMORY_BYTES)
-            return
+async def _start(listener: socket.socket, lanes: set[Lane], why: str) -> Lane:
+    STARTS.labels(why).inc()
+    reading, writing = os.pipe()
+    pipe = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(pipe), os.fdopen(reading, "rb", 0)
+    )
+    descriptors = (listener.fileno(), writing)
+    try:
+        # -P: what lies in the working directory is not LiteLLM's to import.
+        command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, descriptors)]
+        process = await asyncio.create_subprocess_exec(*command, pass_fds=descriptors, env=scrub(os.environ))
+    finally:
+        os.close(writing)
+    lane = Lane(process, pipe, time.monotonic())
+    lanes.add(lane)
+    return lane
 
 
-async def _stop(process: Process) -> None:
+async def _watch(lane: Lane, listener: socket.socket, lanes: set[Lane], leaving: set[asyncio.Task[None]]) -> Lane:
+    """Until a process ends or is silent; one that is worn is replaced by a fresh one first. Returns the last."""
+    said = await _hear(lane, START_S)
+    while said:
+        if said.endswith(WORN):
+            fresh = await _start(listener, lanes, "worn")
+            if await _hear(fresh, START_S):
+                task = asyncio.create_task(_retire(lane, lanes))
+                leaving.add(task)
+                task.add_done_callback(leaving.discard)
+                lane = fresh
+            else:
+                await _retire(fresh, lanes)
+        said = await _hear(lane, SILENCE_S)
+    return lane
+
+
+async def _retire(lane: Lane, lanes: set[Lane]) -> None:
+    await _stop(lane, DRAIN_S)
+    lanes.discard(lane)
+
+
+async def _hear(lane: Lane, timeout_s: float) -> bytes:
+    """What the process says next; nothing where it has ended, or is silent for too long."""
+    try:
+        said = await asyncio.wait_for(lane.pipe.read(4096), timeout_s)
+    except TimeoutError:
+        logger.error("the LiteLLM lane has said nothing for %g s", timeout_s)
+        lane.process.kill()
+        return b""
+    if said:
+        lane.spoke.set()
+    return said
+
+
+async def _stop(lane: Lane, grace_s: float) -> None:
+    """Let it end its calls, and end it when they take too long."""
+    process = lane.process
     if process.returncode is not None:
         return
-    with suppress(ProcessLookupError):
-        process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), GRACE_S)
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.wait_for(process.wait(), grace_s)
     except TimeoutError:
-        process.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()

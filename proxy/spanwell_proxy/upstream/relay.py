@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 
@@ -15,6 +14,7 @@ from spanwell_proxy.apis.usage import estimate_usage, find_tier, read_service_ti
 from spanwell_proxy.body import rewrite
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.errand import write_errand
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.replies import EVENT_STREAM, begin_stream, reply, send_part
 from spanwell_proxy.upstream.client import Answer, Client, clean, read_failure, request_headers
@@ -26,7 +26,7 @@ async def attempt(call: Call, tried: Attempt, client: Client) -> None:
     """Get an answer from a deployment to the client, whole. Raises ApiError, retryable as long as nothing was sent."""
     deployment, began, waited_s = tried.deployment, tried.started, call.waited_s
     call.reader = None
-    body = orjson.dumps(_order(call, deployment))
+    body = _write(call, deployment)
     try:
         async with asyncio.timeout(deployment.first_byte_timeout_s if call.stream else deployment.timeout_s) as limit:
             answer = await client.post(deployment, call.api, request_headers(call, tried), body)
@@ -50,12 +50,9 @@ async def attempt(call: Call, tried: Attempt, client: Client) -> None:
             call.waited_s = waited_s + tried.ended - began
 
 
-def _order(call: Call, deployment: Deployment) -> dict[str, Any]:
+def _write(call: Call, deployment: Deployment) -> bytes:
     request = rewrite(call, deployment)
-    if not deployment.is_translated(call.api):
-        return request
-    del request["model"]
-    return {"request": request, "params": deployment.params, "timeout_s": deployment.timeout_s}
+    return write_errand(deployment, request) if deployment.is_translated(call.api) else orjson.dumps(request)
 
 
 async def _relay(call: Call, deployment: Deployment, answer: Answer, began: float, limit: asyncio.Timeout) -> None:

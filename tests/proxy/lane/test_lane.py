@@ -163,4 +163,4 @@ def lanes() -> list[int]:
     """Lanes that this process has started."""
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     commands = {int(pid): Path(f"/proc/{pid}/cmdline") for pid in children}
-    return [pid for pid, path in commands.items() if path.exists() and b"lane.translator" in path.read_bytes()]
+    return [pid for pid, path in commands.items() if path.exists() and b"lane.server" in path.read_bytes()]

@@ -1,0 +1,52 @@
+"""Chat completions as LiteLLM makes them, put back into OpenAI's own shape. Pure: JSON in, JSON out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def tidy_completion(completion: Json) -> Json:
+    """A whole answer: absent content is null, tool calls are not numbered, nothing is said twice."""
+    for choice in completion.get("choices", ()):
+        message = choice.setdefault("message", {"role": "assistant"})
+        message.setdefault("content", None)
+        _drop_duplicates(message)
+        for call in message.get("tool_calls") or ():
+            call.pop("index", None)
+    return _tidy_usage(completion)
+
+
+def tidy_chunk(chunk: Json) -> Json:
+    """One chunk of a stream: the usage stands alone in the last one, and a reason is null until there is one."""
+    for choice in chunk.get("choices", ()):
+        choice.setdefault("finish_reason", None)
+        _drop_duplicates(choice.setdefault("delta", {}))
+    if chunk.get("usage") and not any(map(_says_something, chunk["choices"])):
+        chunk["choices"] = []
+    return _tidy_usage(chunk)
+
+
+def read_details(usage: Mapping[str, Any]) -> tuple[Json, Json]:
+    """The kinds of tokens that were sent, and of those that were received."""
+    return usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+
+
+def _says_something(choice: Json) -> bool:
+    return bool(choice.get("finish_reason") or any(choice["delta"].values()))
+
+
+def _drop_duplicates(said: Json) -> None:
+    """LiteLLM repeats some fields of a message under a name of its own."""
+    own = said.pop("provider_specific_fields", None) or {}
+    said.update({key: value for key, value in own.items() if value and key not in said})
+
+
+def _tidy_usage(answer: Json) -> Json:
+    usage = answer.get("usage")
+    if usage:
+        tier = usage.pop("service_tier", None)
+        if tier and not answer.get("service_tier"):
+            answer["service_tier"] = tier
+        usage.pop("cost", None)  # at LiteLLM's prices: the hot lane has the user's
+    return answer

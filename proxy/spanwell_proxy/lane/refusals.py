@@ -1,0 +1,118 @@
+"""What LiteLLM's errors mean: a status and OpenAI's words, whoever's error it was."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import openai
+import orjson
+
+from spanwell_proxy.failures import ApiError, error_body
+
+# By the class's name: LiteLLM's own are children of OpenAI's.
+KINDS = {
+    "ContextWindowExceededError": (400, "context_length_exceeded"),
+    "ContentPolicyViolationError": (400, "content_policy_violation"),
+    "UnsupportedParamsError": (400, "unsupported_parameter"),
+    "ImageFetchError": (400, "invalid_image_url"),
+    "Timeout": (504, "upstream_timeout"),
+    "RateLimitError": (429, "rate_limit_exceeded"),
+    "AuthenticationError": (401, "invalid_api_key"),
+    "PermissionDeniedError": (403, "permission_denied"),
+    "NotFoundError": (404, "model_not_found"),
+    "BadRequestError": (400, "invalid_request"),
+    "ServiceUnavailableError": (503, "upstream_unavailable"),
+    "APIConnectionError": (502, "upstream_unreachable"),
+}
+# What providers say of themselves in a body whose status LiteLLM does not hand on.
+SAID = {"overloaded_error": (529, "upstream_overloaded"), "request_too_large": (413, "request_too_large")}
+PREFIX = re.compile(r"(litellm\.\w+: |\w+(Exception|Error) - |\w+Error: )+")
+SUFFIX = re.compile(r"\s*(\nTraceback \(|Handle with `litellm|\n?Received Messages=|Original exception: ).*", re.DOTALL)
+SECRET_NAME = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
+SHORTEST_SECRET = 8
+LONGEST_MESSAGE = 2000
+
+
+def refuse(error: openai.OpenAIError | ApiError, params: Mapping[str, Any]) -> ApiError:
+    """The refusal that the hot lane gets. `params` are the deployment's: what is secret of them is not repeated."""
+    if isinstance(error, ApiError):
+        return error
+    original = getattr(error, "original_exception", None)  # of a stream that broke
+    if isinstance(original, openai.OpenAIError):
+        error = original
+    words = str(getattr(error, "message", "") or error)
+    status, kind = _classify(error, words)
+    return ApiError(status, kind, _clean(_words(words), params), retry_after_s=_retry_after(error))
+
+
+def error_event(path: str, error: ApiError) -> bytes:
+    """The end of a stream that fails after it has begun, in the words of its API."""
+    said: dict[str, Any]
+    if path == "/messages":
+        said = {"type": "error", "error": {"type": _anthropic_type(error.status), "message": error.message}}
+        return b"event: error\ndata: " + orjson.dumps(said) + b"\n\n"
+    if path == "/responses":
+        said = {"type": "error", "code": error.kind, "message": error.message, "param": error.param}
+        return b"event: error\ndata: " + orjson.dumps(said) + b"\n\n"
+    return b"data: " + orjson.dumps(error_body(error.status, error.kind, error.message, error.param)) + b"\n\n"
+
+
+def _classify(error: openai.OpenAIError, words: str) -> tuple[int, str]:
+    for said, meaning in SAID.items():
+        if said in words:
+            return meaning
+    name = type(error).__name__
+    if name not in KINDS and any(isinstance(cause, OSError) or _is_transport(cause) for cause in _causes(error)):
+        return KINDS["APIConnectionError"]
+    status = getattr(error, "status_code", None)
+    return KINDS.get(name) or ((status, f"upstream_{status}") if isinstance(status, int) else (502, "upstream_failed"))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return iter(seen[1:])
+
+
+def _is_transport(error: BaseException) -> bool:
+    """Whether a client for HTTP says that there was no answer."""
+    return type(error).__module__.startswith(("aiohttp", "httpx", "httpcore"))
+
+
+def _words(text: str) -> str:
+    """The provider's own message, without what LiteLLM writes around it."""
+    text = SUFFIX.sub("", text)
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
+        try:
+            document = orjson.loads(text[start : end + 1])
+        except ValueError:
+            document = None
+        error = document.get("error", document) if isinstance(document, dict) else None
+        if isinstance(error, dict) and isinstance(error.get("message"), str):
+            return str(error["message"])
+    return PREFIX.sub("", text, count=1)
+
+
+def _clean(text: str, params: Mapping[str, Any]) -> str:
+    for name, value in params.items():
+        if isinstance(value, str) and len(value) >= SHORTEST_SECRET and SECRET_NAME.search(name):
+            text = text.replace(value, "[SECRET]")
+    return text[:LONGEST_MESSAGE]
+
+
+def _retry_after(error: openai.OpenAIError) -> float | None:
+    response = getattr(error, "response", None)
+    for headers in (getattr(error, "litellm_response_headers", None), getattr(response, "headers", None)):
+        try:
+            return max(0.0, float((headers or {})["retry-after"]))
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _anthropic_type(status: int) -> str:
+    return {429: "rate_limit_error", 529: "overloaded_error", 504: "timeout_error"}.get(status, "api_error")
