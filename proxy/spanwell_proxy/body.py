@@ -5,14 +5,13 @@ from typing import Any
 
 import orjson
 
-from spanwell.conventions import HEADER_APP, HEADER_PURPOSE, HEADER_SESSION, HEADER_USER
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import CLIENT_GONE, ApiError, bad_request
 from spanwell_proxy.inflate import inflate
+from spanwell_proxy.naming import LONGEST_NAME, OWN_METADATA, name_call
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024  # images travel inside
-LONGEST_NAME = 256
 DEEPEST = 200  # brackets in a body, below which it cannot be nested deeper than orjson writes
 
 # Where a call goes, with which key and through which hooks is configuration: LiteLLM's proxy once took these from
@@ -27,7 +26,6 @@ FORBIDDEN = frozenset((
     "vertex_credentials", "vertex_location", "vertex_project",
 ))
 # fmt: on
-OWN_METADATA = ("app", "user_id", "session_id")
 
 
 async def read_body(call: Call) -> bytes:
@@ -58,17 +56,17 @@ def parse_body(call: Call) -> None:
     try:
         request = orjson.loads(call.body)
     except ValueError as error:
-        _name_caller(call, {})
+        name_call(call, {})
         raise bad_request(f"the body is not valid JSON: {error}", None) from error
     if not isinstance(request, dict):
-        _name_caller(call, {})
+        name_call(call, {})
         raise bad_request("the body must be a JSON object", None)
     model = call.path_model or request.get("model")
     # Noted before it is judged: a call that is refused is a span too.
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
     call.stream = request.get("stream") is True and call.api.open_reader is not None
-    _name_caller(call, request)
+    name_call(call, request)
     if not call.model:
         raise bad_request("you must name a model", "model")
     call.api.check(request)
@@ -99,21 +97,3 @@ def _check_depth(request: dict[str, Any]) -> None:
         orjson.dumps(request)
     except TypeError as error:
         raise bad_request("the body is nested too deeply", None) from error
-
-
-def _name_caller(call: Call, request: dict[str, Any]) -> None:
-    metadata = request.get("metadata")
-    said = metadata if isinstance(metadata, dict) else {}
-    caller = call.caller
-    call.app = _first(call, HEADER_APP, said.get("app"))
-    call.session = _first(call, HEADER_SESSION, said.get("session_id"))
-    call.user = _first(call, HEADER_USER, request.get("user"), said.get("user_id"), caller.user if caller else "")
-    if caller and caller.operator:
-        call.purpose = call.purpose or _first(call, HEADER_PURPOSE)
-
-
-def _first(call: Call, header: str, *others: Any) -> str:
-    given = call.headers.get(header.encode())
-    if given:
-        return given.decode("utf-8", "replace")[:LONGEST_NAME]
-    return next((value[:LONGEST_NAME] for value in others if isinstance(value, str) and value), "")

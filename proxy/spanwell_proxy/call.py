@@ -70,6 +70,11 @@ class Call:
     user: str = ""
     session: str = ""
     purpose: str = ""
+    tags: tuple[str, ...] = ()
+    tier: str = ""  # of the user
+    release: str = ""
+    prompt_name: str = ""
+    prompt_version: str = ""
     reservation: str = ""
     cache_key: bytes = b""
     leads: bool = False  # others that ask the same wait for this call
