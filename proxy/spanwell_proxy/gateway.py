@@ -1,15 +1,17 @@
 """What the steps of a call work with: one object, put together once a worker."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 
 from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment, Routes
+from spanwell_proxy.experiments.trials import Trials
 from spanwell_proxy.limits.budgets import Ledger
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.facts import Candidate, Facts, watch
@@ -38,14 +40,19 @@ class Gateway:
     ledger: Ledger
     cache: Cache | None
     ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own
+    trials: Trials
     find_policy: Callable[[str], Policy] = by_weight
+    facts: dict[str, Facts] = field(default_factory=dict)  # by deployment
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
 
-def group_deployments(routes: Routes, facts: dict[str, Facts] | None = None) -> Callable[[str], Group]:
+def group_deployments(
+    routes: Routes, facts: dict[str, Facts] | None = None, unions: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Callable[[str], Group]:
     """The `find_group` of these routes. Names that wildcards catch come from clients: only the latest are kept.
 
-    `facts` are by deployment id, and outlive a change of the routes: what is missing is added.
+    `facts` are by deployment id, and outlive a change of the routes: what is missing is added. `unions` are names
+    that stand for all deployments of other models.
     """
     known = {} if facts is None else facts
 
@@ -58,4 +65,6 @@ def group_deployments(routes: Routes, facts: dict[str, Facts] | None = None) -> 
         return watched(routes.expand(name))
 
     named = {name: watched(group) for name, group in routes.deployments.items()}
+    for name, models in unions.items():
+        named[name] = tuple(one for model in models for one in named.get(model) or expand(model))
     return lambda name: named.get(name) or expand(name)

@@ -12,6 +12,7 @@ from spanwell.loopback import is_loopback
 from spanwell.pricing import PriceTable, load_price_table
 from spanwell.settings import Settings
 from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
+from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
 
@@ -34,9 +35,24 @@ class Plan:
 
 
 def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
-    """Raises ConfigError; a proxy that others can reach must ask for a key. `prices`: read before, they do not change."""
-    config, prices = load_config(settings.config), prices or load_price_table()
+    """Raises ConfigError; a proxy that others can reach must ask for a key. `prices` are those of an earlier plan."""
+    config, differences = adopt_cache(load_config(settings.config))
+    prices = prices or load_price_table()
     routes = read_routes(config, prices)
+    routes = replace(routes, ignored=(*routes.ignored, *differences))
     if not is_loopback(settings.host) and not routes.master_key:
         raise ConfigError(f"SPANWELL_HOST={settings.host} is reachable from outside: set general_settings.master_key")
-    return Plan(settings, routes, read_cache_settings(config))
+    return Plan(
+        settings=adopt_settings(settings, config),
+        routes=routes,
+        cache=read_cache_settings(config),
+        backends=read_backends(config),
+        config=config,
+        prices=prices,
+    )
+
+
+def with_found(plan: Plan, found: Sequence[Mapping[str, Any]]) -> Plan:
+    """The plan with what backends serve: entries of `model_list`. Raises ConfigError where they do not fit."""
+    routes = read_routes(plan.config, plan.prices, found)
+    return replace(plan, routes=replace(routes, ignored=plan.routes.ignored))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,8 +29,10 @@ from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.replies import reply, reply_error
 from spanwell_proxy.serving.departures import watch_clients
+from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.state import open_state
 from spanwell_proxy.steps import ask, authenticate, run
+from spanwell_proxy.tasks import start_task, stop_tasks
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.outbox import Outbox, Target
 from spanwell_proxy.telemetry.queue import Telemetry
@@ -51,10 +53,14 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        nonlocal gateway
-        async with open_gateway(plan, worker) as gateway:
-            admin.state.gateway = gateway
+        async with open_gateway(plan, worker) as opened, keep_current(plan, opened, worker, use) as operations:
+            admin.state.operations = operations
             yield
+
+    def use(fresh: Gateway) -> None:
+        """Calls begin with this one from now on."""
+        nonlocal gateway
+        gateway = admin.state.gateway = fresh
 
     admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
 
@@ -92,7 +98,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         cache=cache,
         ask=ask,
     )
-    writing, sending = _start(gateway.telemetry.run()), _start(outbox.send())
+    writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
     jobs = [watch_clients(gateway), _refresh(gateway)]
     if worker == 0:  # the other workers' calls start it as well: by connecting
         jobs.append(keep_lane(lane, at_once=routes.translated))
@@ -100,13 +106,11 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         jobs.append(cache.shelf.run())
     if settings.proxy_workers > 1:
         jobs.append(end_with_parent())
-    tasks = [_start(job) for job in jobs]
+    tasks = [start_task(job) for job in jobs]
     try:
         yield gateway
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_tasks(*tasks)
         gateway.telemetry.stop()
         await asyncio.wait((writing,))
         await outbox.close(sending, FAREWELL_S)
@@ -115,18 +119,6 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         if cache:
             await cache.shelf.close()
         state.close()
-
-
-def _start(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """A task that nobody waits for must not die in silence."""
-    task = asyncio.create_task(job)
-    task.add_done_callback(_tell_failure)
-    return task
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("%s ended", task.get_coro(), exc_info=error)
 
 
 def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:
@@ -166,7 +158,7 @@ async def list_models(call: Call, gateway: Gateway) -> None:
     models = [
         {"id": name, "object": "model", "created": 0, "owned_by": group[0].provider}
         for name, group in gateway.routes.deployments.items()
-        if not allowed or name in allowed
+        if name not in gateway.routes.hidden and (not allowed or name in allowed)
     ]
     await reply(call, 200, orjson.dumps({"object": "list", "data": models}))
 

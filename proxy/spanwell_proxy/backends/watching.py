@@ -1,0 +1,249 @@
+"""Watches backends, one task each: is it up, what does it serve, how busy is it. Every worker watches for itself."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+from prometheus_client import Gauge
+
+from spanwell.backends import Backend, read_backend
+from spanwell.errors import ConfigError
+from spanwell_proxy.backends.entries import list_entries, name_deployment
+from spanwell_proxy.backends.load import Load
+from spanwell_proxy.backends.probe import ProbeError, Served, ask_load, check_health, list_models
+from spanwell_proxy.backends.store import BackendStore
+from spanwell_proxy.routing.facts import Facts
+from spanwell_proxy.tasks import start_task, stop_tasks
+
+logger = logging.getLogger(__name__)
+
+UP = Gauge(
+    "spanwell_backend_up", "1 while a backend answers its health checks.", ["backend"], multiprocess_mode="livemin"
+)
+WAITING = Gauge(
+    "spanwell_backend_waiting_requests", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
+)
+RUNNING = Gauge(
+    "spanwell_backend_running_requests", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
+)
+CACHE_USE = Gauge(
+    "spanwell_backend_kv_cache_use_ratio", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
+)
+
+MODELS_EVERY_S: Final = 10.0
+FIRST_LOOK_S: Final = 2.0  # how long a start waits for what backends serve
+NOTICE_S: Final = 0.25  # how soon another worker's change counts
+
+
+@dataclass(eq=False)
+class Watched:
+    """What one worker knows of one backend. Times are of the monotonic clock."""
+
+    backend: Backend
+    by_hand: bool
+    is_drained: bool = False
+    served: tuple[Served, ...] = ()
+    is_up: bool = True  # until it was asked: a start must not refuse calls
+    failures: int = 0
+    error: str = ""
+    load: Load | None = None
+    asked_models_at: float | None = None
+
+    @property
+    def deployments(self) -> list[str]:
+        names = [one.name for one in self.served] if self.backend.models is None else list(self.backend.models)
+        return [name_deployment(self.backend.name, name) for name in names]
+
+
+@dataclass(eq=False)
+class Watcher:
+    """`facts` are the gateway's, by deployment; `on_change` is called when there are other deployments than before."""
+
+    store: BackendStore
+    facts: dict[str, Facts]
+    worker: int
+    session: aiohttp.ClientSession
+    on_change: Callable[[], None] = lambda: None
+    watched: dict[str, Watched] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    _changes: int = -1
+    _of_file: tuple[Backend, ...] = ()
+
+    async def run(self) -> None:
+        """Follow what other workers change, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(NOTICE_S)
+                self._follow()
+        finally:
+            await stop_tasks(*self._tasks.values())
+
+    async def start(self, of_file: tuple[Backend, ...]) -> None:
+        """Begin to watch, and wait a moment for the first answers."""
+        self.use(of_file)
+        looks = [self._look(one) for one in self.watched.values()]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*looks), FIRST_LOOK_S)
+
+    def use(self, of_file: tuple[Backend, ...]) -> None:
+        """Watch these and those that were added by hand."""
+        self._of_file, self._changes = of_file, self.store.count_changes()
+        known = {one.name: one for one in self.store.list_known()}
+        wanted = {backend.name: (backend, False) for backend in of_file}
+        for name, one in known.items():
+            added = _read_added(name, one.document) if one.document is not None else None
+            if added and name not in wanted:
+                wanted[name] = (added, True)
+        for name in self.watched.keys() - wanted.keys():
+            self._forget(name)
+        for name, (backend, by_hand) in wanted.items():
+            kept = known.get(name)
+            self._watch(backend, kept.served if kept else (), by_hand=by_hand)
+            self.watched[name].is_drained = kept is not None and kept.is_drained
+            self._mark(self.watched[name])
+
+    def list_entries(self) -> list[Mapping[str, Any]]:
+        """Entries of `model_list` for all that is watched."""
+        return [entry for one in self.watched.values() for entry in list_entries(one.backend, one.served)]
+
+    def change(self) -> None:
+        """Something was written to the store: let it count here at once."""
+        self._follow()
+
+    async def look(self, name: str) -> Watched:
+        """Ask one backend now."""
+        await self._look(self.watched[name])
+        return self.watched[name]
+
+    def count_calls(self, one: Watched) -> int:
+        """Of this worker, under way."""
+        return sum(facts.in_flight for name in one.deployments if (facts := self.facts.get(name)))
+
+    def _follow(self) -> None:
+        try:
+            if self.store.count_changes() != self._changes:
+                self.use(self._of_file)
+                self.on_change()
+            self._tell_draining()
+        except sqlite3.Error as error:
+            logger.warning("the state of backends cannot be read now: %s", error)
+
+    def _tell_draining(self) -> None:
+        """While calls run, and once more when the last one has ended."""
+        calls = {name: self.count_calls(one) for name, one in self.watched.items() if one.is_drained}
+        told = {name: count for name, count in calls.items() if count or name in self._told}
+        if told:
+            self.store.tell_draining(self.worker, told)
+        self._told = {name for name, count in told.items() if count}
+
+    def _watch(self, backend: Backend, served: tuple[Served, ...], *, by_hand: bool) -> None:
+        before = self.watched.get(backend.name)
+        if before and before.backend == backend:
+            before.by_hand = by_hand
+            return
+        if before:
+            self._forget(backend.name)
+        one = self.watched[backend.name] = Watched(backend, by_hand, served=served)
+        self._tasks[backend.name] = start_task(self._keep_looking(one))
+
+    def _forget(self, name: str) -> None:
+        del self.watched[name]
+        for gauge in (UP, WAITING, RUNNING, CACHE_USE):
+            with suppress(KeyError):
+                gauge.remove(name)
+        self._tasks.pop(name).cancel()
+
+    async def _keep_looking(self, one: Watched) -> None:
+        while True:
+            await asyncio.sleep(one.backend.health.every_seconds)
+            await self._look(one)
+
+    async def _look(self, one: Watched) -> None:
+        """Health, models now and then, and load. It is up when it answers and serves what it should."""
+        served = one.served
+        try:
+            await check_health(self.session, one.backend)
+            if _is_due(one):
+                served = await list_models(self.session, one.backend)
+                _check_served(one.backend, served)
+                one.asked_models_at = time.monotonic()
+            one.load = await ask_load(self.session, one.backend) if one.backend.scrape else None
+        except ProbeError as error:
+            self._note_failure(one, str(error))
+        else:
+            self._note_answer(one, served)
+
+    def _note_failure(self, one: Watched, error: str) -> None:
+        one.failures += 1
+        one.error, one.load = error, None
+        if one.is_up and (one.failures >= one.backend.health.failures or one.asked_models_at is None):
+            one.is_up = False
+            logger.warning("backend %s is away: %s", one.backend.name, error)
+        self._mark(one)
+
+    def _note_answer(self, one: Watched, served: Sequence[Served]) -> None:
+        if not one.is_up:
+            logger.info("backend %s is up", one.backend.name)
+        one.is_up, one.failures, one.error = True, 0, ""
+        if tuple(served) != one.served:
+            one.served = tuple(served)
+            self._keep(one)
+            self.on_change()
+        self._mark(one)
+
+    def _keep(self, one: Watched) -> None:
+        try:
+            self.store.keep_served(one.backend.name, one.served)
+        except sqlite3.Error as error:
+            logger.warning("the models of backend %s cannot be kept: %s", one.backend.name, error)
+
+    def _mark(self, one: Watched) -> None:
+        UP.labels(one.backend.name).set(one.is_up)
+        now, longest = time.monotonic(), {served.name: served.max_tokens for served in one.served}
+        for name in one.deployments:
+            facts = self.facts.setdefault(name, Facts())
+            facts.is_up, facts.is_drained = one.is_up, one.is_drained
+            if one.load:
+                _show_load(one.backend.name, one.load)
+                facts.note_load(now, *one.load)
+        for public, model in _names(one):
+            self.facts[name_deployment(one.backend.name, public)].max_tokens = longest.get(model, 0)
+
+
+def _show_load(name: str, load: Load) -> None:
+    WAITING.labels(name).set(load.waiting)
+    RUNNING.labels(name).set(load.running)
+    CACHE_USE.labels(name).set(load.cache_use)
+
+
+def _is_due(one: Watched) -> bool:
+    return not one.is_up or one.asked_models_at is None or time.monotonic() - one.asked_models_at >= MODELS_EVERY_S
+
+
+def _names(one: Watched) -> Iterable[tuple[str, str]]:
+    if one.backend.models is None:
+        return [(served.name, served.name) for served in one.served]
+    return one.backend.models.items()
+
+
+def _check_served(backend: Backend, served: Sequence[Served]) -> None:
+    """It may be up and still be loading what it is meant to serve."""
+    names = {one.name for one in served}
+    missing = [model for model in (backend.models or {}).values() if model not in names]
+    if missing or not names:
+        raise ProbeError(f"it does not serve {missing[0]!r}" if missing else "it serves no model yet")
+
+
+def _read_added(name: str, document: Mapping[str, Any]) -> Backend | None:
+    try:
+        return read_backend(document, f"backend {name}")
+    except ConfigError as error:  # of a later version, say
+        logger.warning("what was added by hand is left out: %s", error)
+        return None

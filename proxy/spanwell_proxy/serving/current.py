@@ -1,0 +1,56 @@
+"""The configuration in force in one worker: what calls begin with, and how another one takes its place.
+
+A gateway is a value. Calls keep the one they began with; what lives longer than a configuration (connections, keys,
+spans, what is known of deployments) is shared by all of them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from spanwell.errors import ConfigError
+from spanwell_proxy.gateway import Gateway, group_deployments
+from spanwell_proxy.plan import Plan, with_found
+
+logger = logging.getLogger(__name__)
+
+
+class Current:
+    """`error` says why the latest configuration does not count; empty while it does."""
+
+    def __init__(self, plan: Plan, gateway: Gateway, announce: Callable[[Gateway], None]) -> None:
+        """`announce` is told of each gateway that takes another one's place."""
+        self._announce = announce
+        self.plan = plan
+        self.gateway = gateway
+        self.error = ""
+        self.loaded_at = datetime.now(UTC)
+
+    def use(self, plan: Plan, found: Sequence[Mapping[str, Any]]) -> None:
+        """New calls begin with this plan, and with what backends serve. Raises ConfigError, and changes nothing."""
+        whole = with_found(plan, found)
+        self.gateway.keys.set_master_key(whole.routes.master_key)
+        self.gateway = replace(
+            self.gateway, routes=whole.routes, find_group=group_deployments(whole.routes, self.gateway.facts)
+        )
+        self.plan = whole
+        _forget_facts(self.gateway)
+        self._announce(self.gateway)
+
+    def use_found(self, found: Sequence[Mapping[str, Any]]) -> None:
+        """Backends serve something else than before."""
+        try:
+            self.use(self.plan, found)
+        except ConfigError as error:
+            logger.error("what the backends serve does not fit the configuration: %s", error)
+
+
+def _forget_facts(gateway: Gateway) -> None:
+    """Of deployments that are gone, once nothing runs there: a name that comes back begins anew."""
+    known = {one.id for group in gateway.routes.deployments.values() for one in group}
+    wild = {one.id for name in gateway.routes.wildcards for one in gateway.routes.expand(name.replace("*", "x"))}
+    for name in gateway.facts.keys() - known - wild:
+        if not gateway.facts[name].in_flight:
+            del gateway.facts[name]

@@ -1,0 +1,158 @@
+"""Reads the configuration again: when its files change, on SIGHUP, and when POST /admin/reload asks all workers to.
+
+One that is wrong changes nothing; what is wrong with it shows in the log, in /health and in /metrics.
+"""
+
+import asyncio
+import logging
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from prometheus_client import Counter, Gauge
+
+from spanwell.errors import ConfigError
+from spanwell_proxy.backends.probe import open_session
+from spanwell_proxy.backends.store import BackendStore
+from spanwell_proxy.backends.watching import Watcher
+from spanwell_proxy.gateway import Gateway
+from spanwell_proxy.plan import Plan, read_plan
+from spanwell_proxy.serving.current import Current
+from spanwell_proxy.tasks import start_task, stop_tasks
+
+logger = logging.getLogger(__name__)
+
+LOADED_AT = Gauge(
+    "spanwell_config_loaded_timestamp_seconds",
+    "When the configuration in force was read.",
+    multiprocess_mode="livemin",
+)
+REFUSED = Gauge(
+    "spanwell_config_refused", "1 while a wrong configuration waits to be mended.", multiprocess_mode="livemax"
+)
+RELOADS = Counter("spanwell_config_reloads", "Configurations that were read again.", ["result"])
+
+LOOK_EVERY_S: Final = 0.5
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+class Reloader:
+    """Of one worker."""
+
+    def __init__(self, current: Current, watcher: Watcher, store: BackendStore) -> None:
+        self._current = current
+        self._watcher = watcher
+        self._store = store
+        self._stamp = stamp_files(current.plan.files)
+        self._asked = store.count_changes("configuration")
+        self._hung_up = asyncio.Event()
+        self._lock = asyncio.Lock()
+        LOADED_AT.set(current.loaded_at.timestamp())
+
+    async def run(self) -> None:
+        """Look at the files and at what others ask, until cancelled."""
+        with suppress(NotImplementedError, RuntimeError):  # a loop in a thread has no signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up.set)
+        seen = self._stamp
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hung_up.wait(), LOOK_EVERY_S)
+            stamp = stamp_files(self._current.plan.files)
+            # Twice the same: who writes the file now has done so.
+            changed, seen = stamp == seen != self._stamp, stamp
+            if changed or self._is_asked():
+                with suppress(ConfigError):
+                    await self.reload()
+
+    async def reload(self) -> None:
+        """Raises ConfigError where the configuration is wrong: the one before stays in force."""
+        async with self._lock:
+            plan = self._current.plan
+            self._stamp = stamp_files(plan.files)
+            try:
+                fresh = await asyncio.to_thread(read_plan, plan.settings, plan.prices)
+                self._watcher.use(fresh.backends)
+                self._current.use(fresh, self._watcher.list_entries())
+            except ConfigError as error:
+                self._refuse(error)
+                raise
+            self._stamp = stamp_files(fresh.files)
+            self._accept(plan, fresh)
+
+    async def reload_all(self) -> None:
+        """This worker now, and the others as soon as they look. Raises ConfigError."""
+        await self.reload()
+        self._store.ask_reload()
+        self._asked = self._store.count_changes("configuration")
+
+    def _is_asked(self) -> bool:
+        try:
+            asked = self._store.count_changes("configuration")
+        except sqlite3.Error as error:
+            logger.warning("whether a reload was asked for cannot be read now: %s", error)
+            return False
+        moved, self._asked = asked != self._asked or self._hung_up.is_set(), asked
+        self._hung_up.clear()
+        return moved
+
+    def _refuse(self, error: ConfigError) -> None:
+        self._current.error = str(error)
+        REFUSED.set(1)
+        RELOADS.labels("refused").inc()
+        logger.error("the configuration before this one stays in force: %s", error)
+
+    def _accept(self, before: Plan, fresh: Plan) -> None:
+        self._current.error, self._current.loaded_at = "", datetime.now(UTC)
+        REFUSED.set(0)
+        LOADED_AT.set(self._current.loaded_at.timestamp())
+        RELOADS.labels("accepted").inc()
+        logger.info("the configuration was read again: %d models", len(self._current.gateway.routes.deployments))
+        for key, reason in fresh.routes.ignored:
+            if (key, reason) not in before.routes.ignored:
+                logger.warning("%s has no meaning here: %s", key, reason or "it is not known")
+
+
+class Operations(NamedTuple):
+    """What an operator works with while a worker runs."""
+
+    current: Current
+    watcher: Watcher
+    reloader: Reloader
+
+
+@asynccontextmanager
+async def keep_current(
+    plan: Plan, gateway: Gateway, worker: int, announce: Callable[[Gateway], None]
+) -> AsyncIterator[Operations]:
+    """Watch one worker's backends and configuration; `announce` is told of each gateway to begin calls with."""
+    announce(gateway)
+    store, session = BackendStore(plan.settings.data / "proxy" / "state.db"), open_session()
+    watcher, current = Watcher(store, gateway.facts, worker, session), Current(plan, gateway, announce)
+    await watcher.start(plan.backends)
+    current.use_found(watcher.list_entries())
+    watcher.on_change = lambda: current.use_found(watcher.list_entries())
+    reloader = Reloader(current, watcher, store)
+    tasks = [start_task(watcher.run()), start_task(reloader.run())]
+    try:
+        yield Operations(current, watcher, reloader)
+    finally:
+        await stop_tasks(*tasks)
+        await session.close()
+        store.close()
+
+
+def stamp_files(files: Sequence[Path]) -> Stamp:
+    """What changes when a file is written, replaced, or linked to another."""
+    return tuple(_stamp(file) for file in files)
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_size, found.st_ino
