@@ -14,7 +14,9 @@ from spanwell_proxy.apis.api import Api, Document, Reader
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routing.choosing import NOTHING_ASKED, Asked, Decision
+from spanwell_proxy.routing.asked import NOTHING_ASKED, Asked, Assignment
+from spanwell_proxy.routing.choosing import Decision
+from spanwell_proxy.routing.experiments import Joined
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -82,6 +84,8 @@ class Call:
     deployment: Deployment | None = None
     target: str = ""  # the model name whose deployments answer: the one asked for, or that of an experiment's arm
     asked: Asked = NOTHING_ASKED  # what routing knows of the request
+    joined: Joined | None = None  # the experiment that the call is part of
+    copied: Assignment | None = None  # this is a shadow copy of another call
     decision: Decision | None = None  # why that deployment: of the last attempt
     attempts: list[Attempt] = field(default_factory=list)
     queue_wait_s: float = 0.0  # until its deployments had room

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from spanwell_proxy.apis.api import Api
 from spanwell_proxy.call import Call, Message, begin_call
 from spanwell_proxy.caller import Caller
+from spanwell_proxy.routing.asked import Assignment
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Order:
     purpose: str = ""
     parent: Call | None = None
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    assignment: Assignment | None = None  # the arm of an experiment that a shadow copy tries
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def take_order(order: Order) -> tuple[Call, Exchange]:
     """The call that this order is, ready for its steps: who calls is known."""
     exchange = Exchange(order.body)
     call = begin_call(order.api, order.headers, exchange.receive, exchange.send)
-    call.caller, call.purpose = order.caller, order.purpose
+    call.caller, call.purpose, call.copied = order.caller, order.purpose, order.assignment
     if order.parent:
         call.trace_id, call.parent_id, call.flags = order.parent.trace_id, order.parent.span_id, order.parent.flags
     return call, exchange

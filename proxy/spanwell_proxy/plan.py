@@ -15,6 +15,7 @@ from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
 from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
+from spanwell_proxy.routing.settings import RoutingSettings, read_routing
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Plan:
     settings: Settings
     routes: Routes
     cache: CacheSettings | None
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     backends: tuple[Backend, ...] = ()
     config: Config = field(default_factory=Config, repr=False)
     prices: PriceTable = field(default_factory=PriceTable, repr=False)
@@ -46,6 +48,7 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
         settings=adopt_settings(settings, config),
         routes=routes,
         cache=read_cache_settings(config),
+        routing=read_routing(config, routes),
         backends=read_backends(config),
         config=config,
         prices=prices,
@@ -55,4 +58,5 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
 def with_found(plan: Plan, found: Sequence[Mapping[str, Any]]) -> Plan:
     """The plan with what backends serve: entries of `model_list`. Raises ConfigError where they do not fit."""
     routes = read_routes(plan.config, plan.prices, found)
-    return replace(plan, routes=replace(routes, ignored=plan.routes.ignored))
+    routing = read_routing(plan.config, routes)
+    return replace(plan, routes=replace(routes, ignored=plan.routes.ignored), routing=routing)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from spanwell_proxy.body import parse_body, read_body
 from spanwell_proxy.caches.steps import keep_answer, look_in_cache
 from spanwell_proxy.call import Call
+from spanwell_proxy.experiments.steps import direct, learn
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
@@ -47,7 +48,7 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
     """Only keys with budgets pay for this. Raises ApiError 429."""
     if not call.caller or not call.caller.budgets:
         return
-    models = (call.model, *gateway.routes.fallbacks.get(call.model, ()))
+    models = (call.target, *gateway.routes.fallbacks.get(call.target, ()))
     now = datetime.now(UTC)
     members = (one.deployment for model in models for one in gateway.find_group(model))
     prices = [price for member in members if (price := member.find_price(now))]
@@ -66,6 +67,7 @@ async def settle(call: Call, gateway: Gateway) -> None:
     if call.failure and call.reader and call.reader.document() and call.deployment:
         account(call, call.deployment)
     call.ended = call.ended or time.perf_counter()
+    learn(call, gateway)
     if call.caller:
         gateway.telemetry.put(call)
     else:
@@ -79,7 +81,7 @@ async def settle(call: Call, gateway: Gateway) -> None:
             keep_answer(call, gateway.cache)
 
 
-STEPS: tuple[Step, ...] = (authenticate, read, reserve_budget, look_in_cache, call_upstream)
+STEPS: tuple[Step, ...] = (authenticate, read, direct, reserve_budget, look_in_cache, call_upstream)
 
 
 async def run(call: Call, gateway: Gateway) -> None:

@@ -21,6 +21,10 @@ from spanwell_proxy.caches.settings import CacheSettings
 from spanwell_proxy.caches.shelf import Shelf, Store
 from spanwell_proxy.caches.sqlite import SqliteStore
 from spanwell_proxy.call import Call, Receive, Send, begin_call
+from spanwell_proxy.experiments.redis import RedisTrials
+from spanwell_proxy.experiments.sqlite import SqliteTrials
+from spanwell_proxy.experiments.store import TrialStore
+from spanwell_proxy.experiments.trials import Trials
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.lane.keeper import keep_lane, lane_socket
@@ -90,7 +94,9 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
     cache = _open_cache(settings, plan.cache)
     gateway = Gateway(
         routes=routes,
-        find_group=group_deployments(routes),
+        find_group=group_deployments(routes, None, plan.routing.unions),
+        find_policy=plan.routing.find_policy,
+        trials=Trials(plan.routing.experiments, _open_trials(settings)),
         client=Client(str(lane)),
         keys=KeyRing(state, routes.master_key),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
@@ -99,7 +105,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         ask=ask,
     )
     writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
-    jobs = [watch_clients(gateway), _refresh(gateway)]
+    jobs = [watch_clients(gateway), _refresh(gateway), gateway.trials.run()]
     if worker == 0:  # the other workers' calls start it as well: by connecting
         jobs.append(keep_lane(lane, at_once=routes.translated))
     if cache:
@@ -116,6 +122,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
         gateway.ledger.close()
+        await gateway.trials.store.close()
         if cache:
             await cache.shelf.close()
         state.close()
@@ -130,6 +137,12 @@ def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | Non
         else SqliteStore(settings.data / "proxy" / "cache.db", limits.max_bytes)
     )
     return Cache(limits, Shelf(store, limits.memory_bytes))
+
+
+def _open_trials(settings: Settings) -> TrialStore:
+    if settings.redis_url:
+        return RedisTrials(settings.redis_url)
+    return SqliteTrials(settings.data / "proxy" / "state.db")
 
 
 async def answer_call(call: Call, gateway: Gateway) -> None:

@@ -1,0 +1,132 @@
+"""The step that says where a call goes; and what routing and experiments learn of it once it has ended."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from spanwell.conventions import HEADER_TAGS, HEADER_TIER
+from spanwell_proxy.call import Call
+from spanwell_proxy.caller import Caller
+from spanwell_proxy.experiments.store import Observation
+from spanwell_proxy.experiments.trials import Trials
+from spanwell_proxy.orders import Answered, Order
+from spanwell_proxy.routing.asked import Asked, Assignment
+from spanwell_proxy.routing.experiments import Arm, Experiment, Joined, apply_arm, join, wants_copy
+from spanwell_proxy.routing.guardrails import ASSIGNED, ERRORS, to_observation
+
+SHADOW: Final = "shadow"  # the purpose of a copy
+MOST_COPIES: Final = 32  # under way at once; others are not made
+LONGEST_WORD, MOST_TAGS = 128, 32
+TAGS, TIER = HEADER_TAGS.encode(), HEADER_TIER.encode()
+
+
+class Directed(Protocol):
+    """What the step needs of the gateway."""
+
+    @property
+    def trials(self) -> Trials: ...
+
+    @property
+    def ask(self) -> Callable[[Order, Any], Awaitable[Answered]]: ...
+
+
+async def direct(call: Call, gateway: Directed) -> None:
+    """Which model's deployments answer, and what routing has to know of the request."""
+    call.target, assignment = call.model, call.copied
+    experiment = gateway.trials.experiments.get(call.model)
+    if experiment and not call.purpose:
+        joined = call.joined = _join(call, experiment, gateway.trials)
+        call.target, assignment = joined.arm.model or call.model, joined.assignment
+        # With the arm's model: arms that answer differently must not share the cache.
+        call.request = apply_arm(joined.arm, call.request) | {"model": call.target}
+    call.asked = Asked(
+        call.request,
+        len(call.body),
+        most_output=call.api.max_tokens(call.request),
+        tier=_tier(call),
+        tags=_tags(call),
+        assignment=assignment,
+    )
+
+
+def learn(call: Call, gateway: Directed) -> None:
+    """The call has ended: what did it use, how did its arm do, and who gets a copy of it?"""
+    if call.decision and call.usage and not call.cache_type:
+        call.decision.candidate.facts.note_usage(time.monotonic(), call.usage.input, call.usage.output)
+    if call.joined and call.attempts and not call.gone:
+        gateway.trials.note(_observe(call, call.joined))
+        for arm in call.joined.experiment.arms:
+            if arm.shadow and wants_copy(arm, call.span_id):
+                _send_copy(call, call.joined, arm, gateway)
+
+
+def _observe(call: Call, joined: Joined) -> Observation:
+    values = [(ASSIGNED, 1.0), (ERRORS, float(call.failure is not None))]
+    if not call.failure:
+        measured = {"latency": call.ended - call.started, "ttft": call.ttft_s, "cost": call.cost_usd}
+        for metric, value in measured.items():
+            if value is not None and (observed := to_observation(metric, float(value))) is not None:
+                values.append((metric, observed))
+    return Observation(joined.trial, joined.arm.name, joined.unit, tuple(values))
+
+
+def _send_copy(call: Call, joined: Joined, arm: Arm, gateway: Directed) -> None:
+    """Ask the shadow arm the same, after the client has its answer; nobody pays or waits for it."""
+    copies = gateway.trials.copies
+    if len(copies) >= MOST_COPIES:
+        return
+    request = apply_arm(arm, joined.asked) | {"model": arm.model or call.model}
+    order = Order(
+        call.api,
+        orjson.dumps(request),
+        Caller(operator=True),
+        purpose=SHADOW,
+        parent=call,
+        headers={name: call.headers[name] for name in (TAGS, TIER) if name in call.headers},
+        assignment=Assignment(joined.experiment.name, arm.name, 1.0, arm.deployment),
+    )
+    task = asyncio.create_task(_ask(order, joined, arm, gateway))
+    copies.add(task)
+    task.add_done_callback(copies.discard)
+
+
+async def _ask(order: Order, joined: Joined, arm: Arm, gateway: Directed) -> None:
+    began = time.perf_counter()
+    answer = await gateway.ask(order, gateway)
+    values: list[tuple[str, float]] = [(ERRORS, float(answer.status >= 400))]
+    latency = to_observation("latency", time.perf_counter() - began)
+    if answer.status < 400 and latency is not None:
+        values.append(("latency", latency))
+    gateway.trials.note(Observation(joined.trial, arm.name, 0, tuple(values)))
+
+
+def _join(call: Call, experiment: Experiment, trials: Trials) -> Joined:
+    unit = _unit(call, experiment)
+    return join(experiment, trials.find_state(experiment), unit, call.span_id, call.request)
+
+
+def _unit(call: Call, experiment: Experiment) -> str:
+    """Who keeps its arm. A call that names nobody is one of its own."""
+    key = call.caller.key_id if call.caller else ""
+    units = {"user": call.user or key, "session": call.session or call.user or key, "key": key, "call": ""}
+    return units[experiment.stick]
+
+
+def _tier(call: Call) -> str:
+    """The key's, where its metadata names one: what a client says of itself counts where nothing else is known."""
+    given = call.caller.metadata.get("tier") if call.caller else None
+    return given if isinstance(given, str) else call.headers.get(TIER, b"").decode("latin-1")[:LONGEST_WORD]
+
+
+def _tags(call: Call) -> frozenset[str]:
+    """Of the header, of the body's metadata, and of the key."""
+    said = call.headers.get(TAGS)
+    named = said.decode("utf-8", "replace").split(",") if said else []
+    for metadata in (call.request.get("metadata"), call.caller.metadata if call.caller else None):
+        listed = metadata.get("tags") if isinstance(metadata, Mapping) else None
+        if isinstance(listed, list):
+            named += [tag for tag in listed if isinstance(tag, str)]
+    return frozenset(tag.strip()[:LONGEST_WORD] for tag in named[:MOST_TAGS] if tag.strip()) if named else frozenset()
