@@ -16,6 +16,7 @@ from spanwell_proxy.limits.budgets import Ledger
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.facts import Candidate, Facts, watch
 from spanwell_proxy.routing.policy import WEIGHTED, Policy
+from spanwell_proxy.stored.origins import Origins
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
 
@@ -38,6 +39,7 @@ class Gateway:
     keys: KeyRing
     telemetry: Telemetry
     ledger: Ledger
+    origins: Origins  # of the responses that backends keep
     cache: Cache | None
     ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own
     trials: Trials
@@ -66,5 +68,6 @@ def group_deployments(
 
     named = {name: watched(group) for name, group in routes.deployments.items()}
     for name, models in unions.items():
-        named[name] = tuple(one for model in models for one in named.get(model) or expand(model))
+        members = (one for model in models for one in named.get(model) or expand(model))
+        named[name] = tuple(sorted(members, key=lambda one: one.traits.order))
     return lambda name: named.get(name) or expand(name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,10 @@ class Watched:
     asked_models_at: float | None = None
 
     @property
+    def status(self) -> str:
+        return "away" if not self.is_up else "drained" if self.is_drained else "up"
+
+    @property
     def deployments(self) -> list[str]:
         names = [one.name for one in self.served] if self.backend.models is None else list(self.backend.models)
         return [name_deployment(self.backend.name, name) for name in names]
@@ -81,7 +86,7 @@ class Watcher:
         try:
             while True:
                 await asyncio.sleep(NOTICE_S)
-                self._follow()
+                self.follow()
         finally:
             await stop_tasks(*self._tasks.values())
 
@@ -109,24 +114,8 @@ class Watcher:
             self.watched[name].is_drained = kept is not None and kept.is_drained
             self._mark(self.watched[name])
 
-    def list_entries(self) -> list[Mapping[str, Any]]:
-        """Entries of `model_list` for all that is watched."""
-        return [entry for one in self.watched.values() for entry in list_entries(one.backend, one.served)]
-
-    def change(self) -> None:
-        """Something was written to the store: let it count here at once."""
-        self._follow()
-
-    async def look(self, name: str) -> Watched:
-        """Ask one backend now."""
-        await self._look(self.watched[name])
-        return self.watched[name]
-
-    def count_calls(self, one: Watched) -> int:
-        """Of this worker, under way."""
-        return sum(facts.in_flight for name in one.deployments if (facts := self.facts.get(name)))
-
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Let count here what this or another worker has written to the store."""
         try:
             if self.store.count_changes() != self._changes:
                 self.use(self._of_file)
@@ -134,6 +123,28 @@ class Watcher:
             self._tell_draining()
         except sqlite3.Error as error:
             logger.warning("the state of backends cannot be read now: %s", error)
+
+    def list_entries(self) -> list[Mapping[str, Any]]:
+        """Entries of `model_list` for all that is watched."""
+        return [entry for one in self.watched.values() for entry in list_entries(one.backend, one.served)]
+
+    async def look(self, name: str) -> Watched:
+        """Ask one backend now."""
+        await self._look(self.watched[name])
+        return self.watched[name]
+
+    def describe(self) -> dict[str, str]:
+        """For /health: how each backend is, in a word."""
+        return {name: one.status for name, one in sorted(self.watched.items())}
+
+    def count_running(self) -> dict[str, int]:
+        """Calls under way at each backend: this worker's, and at drained ones those of all workers."""
+        others = self.store.count_draining(self.worker)
+        return {name: self.count_calls(one) + others.get(name, 0) for name, one in self.watched.items()}
+
+    def count_calls(self, one: Watched) -> int:
+        """Of this worker, under way."""
+        return sum(facts.in_flight for name in one.deployments if (facts := self.facts.get(name)))
 
     def _tell_draining(self) -> None:
         """While calls run, and once more when the last one has ended."""
@@ -214,7 +225,7 @@ class Watcher:
                 _show_load(one.backend.name, one.load)
                 facts.note_load(now, *one.load)
         for public, model in _names(one):
-            self.facts[name_deployment(one.backend.name, public)].max_tokens = longest.get(model, 0)
+            self.facts[name_deployment(one.backend.name, public)].max_tokens = longest.get(model) or math.inf
 
 
 def _show_load(name: str, load: Load) -> None:

@@ -8,13 +8,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from spanwell.errors import ConfigError
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.plan import Plan, with_found
 
 logger = logging.getLogger(__name__)
+
+# What hangs on these is opened at a start: another word on it counts from the next one.
+AT_START: Final = ("cache", "batches", "limits", "guards", "routing")
 
 
 class Current:
@@ -26,14 +29,33 @@ class Current:
         self.plan = plan
         self.gateway = gateway
         self.error = ""
+        self._opened_with = plan.config
         self.loaded_at = datetime.now(UTC)
+
+    @property
+    def needs_restart(self) -> tuple[str, ...]:
+        """Sections that are not what this worker was started with."""
+        config, opened = self.plan.config, self._opened_with
+        return tuple(name for name in AT_START if getattr(config, name) != getattr(opened, name))
+
+    def describe(self) -> dict[str, Any]:
+        """For /health: which configuration this worker serves with, and why not the latest."""
+        return {
+            "loaded_at": self.loaded_at.isoformat(),
+            "error": self.error,
+            "needs_restart": list(self.needs_restart),
+        }
 
     def use(self, plan: Plan, found: Sequence[Mapping[str, Any]]) -> None:
         """New calls begin with this plan, and with what backends serve. Raises ConfigError, and changes nothing."""
         whole = with_found(plan, found)
         self.gateway.keys.set_master_key(whole.routes.master_key)
+        self.gateway.trials.experiments = whole.routing.experiments
         self.gateway = replace(
-            self.gateway, routes=whole.routes, find_group=group_deployments(whole.routes, self.gateway.facts)
+            self.gateway,
+            routes=whole.routes,
+            find_group=group_deployments(whole.routes, self.gateway.facts, whole.routing.unions),
+            find_policy=whole.routing.find_policy,
         )
         self.plan = whole
         _forget_facts(self.gateway)
