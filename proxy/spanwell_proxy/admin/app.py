@@ -79,9 +79,11 @@ keys = APIRouter(prefix="/admin/keys", dependencies=[Depends(require_operator)])
 @public.get("/health")
 async def read_health(request: Request) -> dict[str, Any]:
     """Whether this worker serves, and what waits in it."""
-    gateway = request.app.state.gateway
+    gateway, operations = request.app.state.gateway, request.app.state.operations
     return {
         "status": "ok",
+        "configuration": operations.current.describe(),
+        "backends": operations.watcher.describe(),
         "models": sorted(gateway.routes.deployments),
         "in_flight": len(gateway.in_flight),
         "dropped_spans": gateway.telemetry.dropped,

@@ -101,10 +101,10 @@ class BackendStore:
         rows = [(name, worker, count, time.time()) for name, count in calls.items()]
         self._state.executemany("INSERT OR REPLACE INTO draining VALUES (?, ?, ?, ?)", rows)
 
-    def count_draining(self) -> dict[str, int]:
-        """Of all workers together, by backend."""
-        sql = "SELECT backend, sum(calls) FROM draining WHERE told_at > ? GROUP BY backend"
-        return dict(self._state.execute(sql, (time.time() - STALE_S,)).fetchall())
+    def count_draining(self, worker: int) -> dict[str, int]:
+        """What all workers but this one have told, by backend."""
+        sql = "SELECT backend, sum(calls) FROM draining WHERE told_at > ? AND worker != ? GROUP BY backend"
+        return dict(self._state.execute(sql, (time.time() - STALE_S, worker)).fetchall())
 
     def _change(self, sql: str, values: tuple[Any, ...]) -> bool:
         with closing(sqlite3.connect(self._path, timeout=5.0)) as own, own:

@@ -5,6 +5,7 @@ import logging
 import math
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -133,9 +134,9 @@ class Watcher:
         await self._look(self.watched[name])
         return self.watched[name]
 
-    def describe(self) -> dict[str, str]:
-        """For /health: how each backend is, in a word."""
-        return {name: one.status for name, one in sorted(self.watched.items())}
+    def describe(self) -> dict[str, int]:
+        """For /health: how many backends there are of each status. Their names may be addresses."""
+        return dict(Counter(one.status for one in self.watched.values()))
 
     def count_running(self) -> dict[str, int]:
         """Calls under way at each backend: this worker's, and at drained ones those of all workers."""

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from spanwell.settings import Settings
 from spanwell_proxy.access.keys import KeyRing
+from spanwell_proxy.admin import backends
 from spanwell_proxy.admin.app import create_admin
-from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.paths import match_path
 from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.caches.redis import RedisStore
@@ -32,9 +32,11 @@ from spanwell_proxy.limits.budgets import Ledger
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.replies import reply, reply_error
+from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.state import open_state
+from spanwell_proxy.stored.origins import open_origins
 from spanwell_proxy.steps import ask, authenticate, run
 from spanwell_proxy.tasks import start_task, stop_tasks
 from spanwell_proxy.telemetry import metrics
@@ -46,7 +48,6 @@ logger = logging.getLogger(__name__)
 
 FAREWELL_S = 2.0  # for the last spans, at shutdown
 REFRESH_S = 0.5
-MODELS = ("/v1/models", "/models")
 
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
@@ -67,6 +68,7 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
         gateway = admin.state.gateway = fresh
 
     admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
+    admin.include_router(backends.router)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http":
@@ -75,8 +77,7 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
                 call.path_model = match.model
                 await answer_call(call, gateway)
                 return
-            if scope["path"] in MODELS and scope["method"] == "GET":
-                await list_models(begin_call(CHAT, dict(scope["headers"]), receive, send), gateway)
+            if await answer_look_up(scope, receive, send, gateway):
                 return
         await admin(scope, receive, send)
 
@@ -158,22 +159,6 @@ async def answer_call(call: Call, gateway: Gateway) -> None:
             raise
     finally:
         del gateway.in_flight[call]
-
-
-async def list_models(call: Call, gateway: Gateway) -> None:
-    """The models this caller may use, in OpenAI's shape."""
-    try:
-        await authenticate(call, gateway)
-    except ApiError as error:
-        await reply_error(call, error)
-        return
-    allowed = call.caller.models if call.caller else ()
-    models = [
-        {"id": name, "object": "model", "created": 0, "owned_by": group[0].provider}
-        for name, group in gateway.routes.deployments.items()
-        if name not in gateway.routes.hidden and (not allowed or name in allowed)
-    ]
-    await reply(call, 200, orjson.dumps({"object": "list", "data": models}))
 
 
 async def _refresh(gateway: Gateway) -> None:

@@ -111,6 +111,8 @@ class Reloader:
         LOADED_AT.set(self._current.loaded_at.timestamp())
         RELOADS.labels("accepted").inc()
         logger.info("the configuration was read again: %d models", len(self._current.gateway.routes.deployments))
+        for section in self._current.needs_restart:
+            logger.warning("the section %s counts from the next start on", section)
         for key, reason in fresh.routes.ignored:
             if (key, reason) not in before.routes.ignored:
                 logger.warning("%s has no meaning here: %s", key, reason or "it is not known")
