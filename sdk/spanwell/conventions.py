@@ -94,6 +94,7 @@ SERVICE_TIER: Final = "spanwell.service_tier"  # batch | priority | flex; "" is 
 REPORTED_COST_USD: Final = "spanwell.reported_cost_usd"  # what a foreign emitter says it cost
 RELEASE: Final = "spanwell.release"
 TAGS: Final = "spanwell.tags"  # JSON list of texts
+TIER: Final = "spanwell.tier"  # of the user, as the application names it
 DIALECT: Final = "spanwell.dialect"  # set by the collector: whose attribute names a span came with
 DUPLICATE_OF: Final = "spanwell.duplicate_of"  # set by the collector: the span that counts for this call
 PURPOSE: Final = "spanwell.purpose"  # judge: Spanwell's own call, neither judged nor billed to a user

@@ -30,12 +30,13 @@ class Seen:
 
 @dataclass
 class Sink:
-    """`status` is what it answers; `bodies` is everything it accepted."""
+    """`status` is what it answers; `bodies` is all it accepted. `spans` are of calls, `attempts` beneath them."""
 
     status: int = 200
     port: int = 0
     posts: int = 0
     spans: list[Seen] = field(default_factory=list)
+    attempts: list[Seen] = field(default_factory=list)
     batches: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
@@ -47,7 +48,8 @@ class Sink:
         self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             self.batches.append({pair.key: _plain(pair.value) for pair in resource.resource.attributes})
-            self.spans += [_seen(span) for scope in resource.scope_spans for span in scope.spans]
+            for seen in [_seen(span) for scope in resource.scope_spans for span in scope.spans]:
+                (self.attempts if seen.name.startswith("attempt ") else self.spans).append(seen)
         return web.Response()
 
     async def wait(self, count: int, timeout_s: float = 5.0) -> list[Seen]:

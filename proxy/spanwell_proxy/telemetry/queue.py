@@ -9,8 +9,9 @@ from spanwell import conventions as c
 from spanwell.errors import SpoolFullError
 from spanwell_proxy.call import Call
 from spanwell_proxy.telemetry import metrics
+from spanwell_proxy.telemetry.otlp import Value
 from spanwell_proxy.telemetry.outbox import Outbox
-from spanwell_proxy.telemetry.spans import Batch, Value
+from spanwell_proxy.telemetry.spans import Batch, count_spans
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Telemetry:
         """Take a finished call, or count it as dropped. Never waits."""
         size = call.size_bytes
         if len(self._queue) >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES:
-            self.dropped += 1
+            self.dropped += count_spans(call)
             return
         self._queued_bytes += size
         self._queue.append(call)
@@ -83,7 +84,7 @@ class Telemetry:
             size += call.size_bytes
             metrics.count_call(call)
             if not batch.add(call, with_texts=self._with_texts):
-                self.dropped += 1
+                self.dropped += count_spans(call)
             if taken % slice_spans == 0:
                 await asyncio.sleep(0)
         self._queued_bytes -= size

@@ -1,74 +1,71 @@
-"""Makes OTLP spans of finished calls. Runs behind the request path; texts are masked and shortened here."""
+"""Makes OTLP spans of finished calls: one of the call, and beneath it one of each attempt. Behind the request path."""
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spanwell import conventions as c
 from spanwell.masking import mask_secrets
-from spanwell.pricing import write_usd
-from spanwell_proxy.apis.api import Document, Messages
-from spanwell_proxy.call import Call
+from spanwell.pricing import Usage, write_usd
+from spanwell_proxy.apis.api import Document
+from spanwell_proxy.call import Attempt, Call
+from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.routing.choosing import Decision
+from spanwell_proxy.telemetry.otlp import ERROR, OK, Value, write_request, write_span
+from spanwell_proxy.telemetry.texts import tell_texts
 
 logger = logging.getLogger(__name__)
 
-LONGEST_TEXT = 64 * 1024  # of one string inside a message: images travel as text
-LONGEST_TEXTS = 4 * 1024 * 1024  # of all messages together, about: what is encoded holds up the calls
-SHORTEST_TEXT = 64
-SCOPE = "spanwell.proxy"
-Value = str | int | float | bool | list[str] | None
+SCOPE: Final = "spanwell.proxy"
+
+Facts = dict[str, Value]
 
 
 class Batch:
-    """One export request. Spans are made in their place: copying them there would cost a fifth again."""
+    """One export request on its way."""
 
     def __init__(self) -> None:
-        self._request = ExportTraceServiceRequest()
-        self._resource = self._request.resource_spans.add()
-        scope = self._resource.scope_spans.add()
-        scope.scope.name = SCOPE
-        self._spans = scope.spans
+        self._spans: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self._spans)
 
     def add(self, call: Call, *, with_texts: bool) -> bool:
-        """The one span of a call; false if what a backend sent cannot be told in one."""
-        before = len(self._spans)
+        """The spans of a call; false if what a backend sent cannot be told in one."""
         try:
-            self._add(call, with_texts)
+            self._spans += make_spans(call, with_texts=with_texts)
         except (TypeError, ValueError):
-            del self._spans[before:]
             logger.exception("a call could not be made a span")
             return False
         return True
 
     def encode(self, resource: Mapping[str, Value]) -> bytes:
         """Serialised, with the attributes of the one that sends it."""
-        _set_attributes(self._resource.resource.attributes, resource)
-        encoded: bytes = self._request.SerializeToString()
-        return encoded
+        return write_request(resource, SCOPE, self._spans)
 
-    def _add(self, call: Call, with_texts: bool) -> None:
-        span = self._spans.add(
-            trace_id=call.trace_id,
-            span_id=call.span_id,
-            parent_span_id=call.parent_id,
-            name=f"{call.api.operation} {call.model}".strip(),
-            kind=Span.SPAN_KIND_CLIENT,
-            start_time_unix_nano=call.started_ns,
-            end_time_unix_nano=call.started_ns + int((call.ended - call.started) * 1e9),
-        )
-        span.status.code = Status.STATUS_CODE_ERROR if is_error(call) else Status.STATUS_CODE_OK
-        _set_attributes(span.attributes, _facts(call))
-        if call.failure:
-            span.status.message = mask_secrets(call.failure.message)
-        if with_texts:
-            _set_attributes(span.attributes, _texts(call))
+
+def count_spans(call: Call) -> int:
+    """How many spans tell of it."""
+    return 1 + len(call.attempts)
+
+
+def make_spans(call: Call, *, with_texts: bool) -> list[bytes]:
+    """The call's own, which alone has tokens, cost and texts, and its attempts'. Raises TypeError or ValueError."""
+    answer = call.reader.document() if call.reader else call.document
+    facts = _facts(call, answer)
+    if with_texts:
+        facts.update(tell_texts(call, answer))
+    status = (ERROR, mask_secrets(call.failure.message)) if call.failure and is_error(call) else (OK, "")
+    whole = write_span(
+        (call.trace_id, call.span_id, call.parent_id),
+        f"{call.api.operation} {call.model}".strip(),
+        (call.started_ns, _time_ns(call, call.ended)),
+        facts,
+        status,
+    )
+    return [whole, *(_make_attempt(call, tried, number) for number, tried in enumerate(call.attempts, 1))]
 
 
 def is_error(call: Call) -> bool:
@@ -76,10 +73,24 @@ def is_error(call: Call) -> bool:
     return call.failure is not None and not (call.gone and call.replied)
 
 
-def _facts(call: Call) -> dict[str, Value]:
-    usage, deployment, caller, failure = call.usage, call.deployment, call.caller, call.failure
-    request, reader = call.request, call.reader
-    facts: dict[str, Value] = {
+def _make_attempt(call: Call, tried: Attempt, number: int) -> bytes:
+    # Its span id is what the backend was told as its parent: a vLLM's own span lies beneath it.
+    return write_span(
+        (call.trace_id, tried.span_id, call.span_id),
+        f"attempt {number}",
+        (_time_ns(call, tried.started), _time_ns(call, tried.ended or call.ended)),
+        _attempt_facts(tried, number),
+        (ERROR, mask_secrets(tried.failure.message)) if tried.failure else (OK, ""),
+    )
+
+
+def _time_ns(call: Call, moment: float) -> int:
+    return call.started_ns + int((moment - call.started) * 1e9)
+
+
+def _facts(call: Call, answer: Document | None) -> Facts:
+    failure, caller = call.failure, call.caller
+    facts: Facts = {
         c.OPERATION: call.api.operation,
         c.REQUEST_MODEL: call.model,
         c.STREAM: call.stream,
@@ -87,92 +98,112 @@ def _facts(call: Call) -> dict[str, Value]:
         c.REQUEST_ID: call.request_id,
         c.ATTEMPTS: len(call.attempts),
         c.OVERHEAD_MS: round(call.overhead_s * 1000, 3),
+        c.UPSTREAM_MS: _ms(call.upstream_s),
+        c.QUEUE_WAIT_MS: _ms(call.queue_wait_s),
+        c.CONTINUED: call.continued or None,
         c.APP: call.app,
         c.USER_ID: call.user,
         c.SESSION_ID: call.session,
         c.PURPOSE: call.purpose,
+        c.TIER: call.tier,
+        c.RELEASE: call.release,
+        c.PROMPT_NAME: call.prompt_name,
+        c.PROMPT_VERSION: call.prompt_version,
         c.STREAM_END: call.stream_end,
-        c.CACHE: call.cache,
-        c.CACHE_TYPE: call.cache_type,
-        c.CACHE_MATCHED: call.cache_matched,
-        c.CACHE_SIMILARITY: call.cache_similarity,
-        c.SAVED_MS: call.saved_ms,
-        c.TEMPERATURE: _number(request.get("temperature")),
-        c.MAX_TOKENS: call.api.max_tokens(request) or None,  # nought, where an API gives no text
+        c.TEMPERATURE: _number(call.request.get("temperature")),
+        c.MAX_TOKENS: call.api.max_tokens(call.request) or None,  # nought, where an API gives no text
         c.TIME_TO_FIRST_CHUNK_S: call.ttft_s,
     }
-    if is_error(call) and failure:
+    if call.tags:
+        facts[c.TAGS] = orjson.dumps(call.tags).decode()
+    if failure and is_error(call):
         facts[c.ERROR_TYPE] = failure.kind
     if caller:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
-    if deployment:
-        facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
-        facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
-        facts[c.SIMULATED] = deployment.simulated or None
-        facts[c.FALLBACK_FROM] = call.model if deployment.model_name != call.model else ""
-    if usage:
-        facts[c.INPUT_TOKENS], facts[c.OUTPUT_TOKENS] = usage.input, usage.output
-        facts[c.CACHE_READ_TOKENS], facts[c.CACHE_WRITE_TOKENS] = usage.cached, usage.cache_write
-        facts[c.REASONING_TOKENS] = usage.reasoning
-        facts[c.CACHE_WRITE_1H_TOKENS] = usage.cache_write_1h or None
-        facts[c.AUDIO_INPUT_TOKENS], facts[c.AUDIO_OUTPUT_TOKENS] = (
-            usage.audio_input or None,
-            usage.audio_output or None,
-        )
-        facts[c.IMAGE_INPUT_TOKENS], facts[c.IMAGE_OUTPUT_TOKENS] = (
-            usage.image_input or None,
-            usage.image_output or None,
-        )
-        facts[c.SERVICE_TIER] = call.service_tier
-        facts[c.PRICE_VERSION] = call.price.version if call.price else ""
-        facts[c.USAGE_ESTIMATED] = call.usage_estimated or None
-    if call.cost_usd is not None:
-        facts[c.COST_USD] = write_usd(call.cost_usd)
-    if call.saved_usd is not None:
-        facts[c.SAVED_USD] = write_usd(call.saved_usd)
-    if reader:
-        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = reader.id, reader.model
-    elif call.document:
-        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = _text(call.document, "id"), _text(call.document, "model")
-    if answer := _answer(call):
-        facts[c.FINISH_REASONS] = call.api.reasons(answer)
+    if call.deployment:
+        _add_deployment(facts, call.deployment)
+        facts[c.FALLBACK_FROM] = call.model if call.deployment.model_name != call.model else ""
+    if call.decision:
+        _add_decision(facts, call.decision)
+    if call.cache:
+        _add_cache(facts, call)
+    if call.usage:
+        _add_usage(facts, call.usage)
+    _add_bill(facts, call)
+    _add_answer(facts, call, answer)
     return facts
 
 
-def _texts(call: Call) -> dict[str, Value]:
-    """What was said, as messages of parts in JSON."""
-    texts: dict[str, Value] = {}
-    if asked := call.api.asked(call.request):
-        texts[c.INPUT_MESSAGES] = _to_text(asked, len(call.body))
-    if (answer := _answer(call)) and (answered := call.api.answered(answer)):
-        texts[c.OUTPUT_MESSAGES] = _to_text(answered, call.size_bytes - len(call.body))
-    return texts
+def _attempt_facts(tried: Attempt, number: int) -> Facts:
+    deployment = tried.deployment
+    facts: Facts = {
+        c.ATTEMPT_NUMBER: number,
+        c.ATTEMPT_WHY: tried.why,
+        c.ATTEMPT_DEPLOYMENT: deployment.id,
+        c.ATTEMPT_STATUS: tried.status or None,
+        c.SERVER_ADDRESS: deployment.url.host,
+        c.SERVER_PORT: deployment.url.port,
+    }
+    if tried.failure:
+        facts[c.ERROR_TYPE] = tried.failure.kind
+    if tried.usage:
+        facts[c.ATTEMPT_INPUT_TOKENS], facts[c.ATTEMPT_OUTPUT_TOKENS] = tried.usage.input, tried.usage.output
+    if tried.cost_usd is not None:
+        facts[c.ATTEMPT_COST_USD] = write_usd(tried.cost_usd)
+    return facts
 
 
-def _answer(call: Call) -> Document | None:
-    """What was answered, however it came."""
-    return call.reader.document() if call.reader else call.document
+def _add_deployment(facts: Facts, deployment: Deployment) -> None:
+    facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
+    facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
+    if deployment.simulated:
+        facts[c.SIMULATED] = True
 
 
-def _to_text(messages: Messages, size_bytes: int) -> str:
-    if size_bytes > LONGEST_TEXTS:
-        messages = _shorten(messages, min(LONGEST_TEXT, max(SHORTEST_TEXT, LONGEST_TEXTS // len(messages))))
-    elif size_bytes > LONGEST_TEXT:
-        messages = _shorten(messages, LONGEST_TEXT)
-    try:
-        return mask_secrets(orjson.dumps(messages).decode())
-    except (TypeError, RecursionError):  # nested deeper than JSON is written
-        return ""
+def _add_decision(facts: Facts, decision: Decision) -> None:
+    facts[c.ROUTE_STRATEGY], facts[c.ROUTE_POLICY] = decision.strategy, decision.policy
+    facts[c.ROUTE_PROBABILITY] = round(decision.probability, 9)
+    if decision.experiment:
+        facts[c.EXPERIMENT], facts[c.EXPERIMENT_ARM] = decision.experiment, decision.arm
+    backend = decision.candidate.facts
+    if backend.load_at:  # what a vLLM said of itself last, mostly with this very answer
+        facts[c.BACKEND_WAITING], facts[c.BACKEND_RUNNING] = backend.waiting, backend.running
+        facts[c.BACKEND_CACHE_USE] = backend.cache_use
 
 
-def _shorten(value: Any, most: int) -> Any:
-    if isinstance(value, str) and len(value) > most:
-        return f"{value[:most]}… [{len(value) - most} more characters]"
-    if isinstance(value, list):
-        return [_shorten(item, most) for item in value]
-    if isinstance(value, dict):
-        return {key: _shorten(item, most) for key, item in value.items()}
-    return value
+def _add_cache(facts: Facts, call: Call) -> None:
+    facts[c.CACHE], facts[c.CACHE_TYPE] = call.cache, call.cache_type
+    facts[c.CACHE_MATCHED], facts[c.CACHE_SIMILARITY] = call.cache_matched, call.cache_similarity
+    facts[c.SAVED_MS] = call.saved_ms
+    if call.saved_usd is not None:
+        facts[c.SAVED_USD] = write_usd(call.saved_usd)
+
+
+def _add_bill(facts: Facts, call: Call) -> None:
+    if call.price:
+        facts[c.PRICE_VERSION] = call.price.version
+    if call.cost_usd is not None:
+        facts[c.COST_USD] = write_usd(call.cost_usd)
+    facts[c.SERVICE_TIER] = call.service_tier
+    facts[c.USAGE_ESTIMATED] = call.usage_estimated or None
+
+
+def _add_answer(facts: Facts, call: Call, answer: Document | None) -> None:
+    if call.reader:
+        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = call.reader.id, call.reader.model
+    elif call.document:
+        facts[c.RESPONSE_ID], facts[c.RESPONSE_MODEL] = _text(call.document, "id"), _text(call.document, "model")
+    if answer:
+        facts[c.FINISH_REASONS] = call.api.reasons(answer)
+
+
+def _add_usage(facts: Facts, usage: Usage) -> None:
+    facts[c.INPUT_TOKENS], facts[c.OUTPUT_TOKENS] = usage.input, usage.output
+    facts[c.CACHE_READ_TOKENS], facts[c.CACHE_WRITE_TOKENS] = usage.cached, usage.cache_write
+    facts[c.REASONING_TOKENS] = usage.reasoning
+    facts[c.CACHE_WRITE_1H_TOKENS] = usage.cache_write_1h or None
+    facts[c.AUDIO_INPUT_TOKENS], facts[c.AUDIO_OUTPUT_TOKENS] = usage.audio_input or None, usage.audio_output or None
+    facts[c.IMAGE_INPUT_TOKENS], facts[c.IMAGE_OUTPUT_TOKENS] = usage.image_input or None, usage.image_output or None
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:
@@ -184,20 +215,5 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _set_attributes(attributes: Any, facts: Mapping[str, Value]) -> None:
-    for key, value in facts.items():
-        # What is not known is left out; a nought and a false are known.
-        if value is None or value == "" or value == []:
-            continue
-        field = attributes.add(key=key).value
-        if isinstance(value, str):
-            field.string_value = value
-        elif isinstance(value, bool):
-            field.bool_value = value
-        elif isinstance(value, int):
-            field.int_value = value
-        elif isinstance(value, float):
-            field.double_value = value
-        else:
-            for item in value:
-                field.array_value.values.add(string_value=item)
+def _ms(seconds: float) -> float | None:
+    return round(seconds * 1000, 3) if seconds else None

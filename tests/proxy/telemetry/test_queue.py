@@ -17,7 +17,8 @@ async def test_every_call_is_one_span_and_the_ledger_adds_up(proxy: Proxy, sink:
 
     spans = await sink.wait(40)
     assert len({span.span_id for span in spans}) == 40
-    assert sum(batch[c.BATCH_SPANS] for batch in sink.batches) == 40
+    assert len({span.span_id for span in sink.attempts}) == 40
+    assert sum(batch[c.BATCH_SPANS] for batch in sink.batches) == 80
     firsts = [batch[c.BATCH_FIRST] for batch in sink.batches]
     assert firsts == sorted(firsts)
     assert {0} == {batch[c.BATCH_DROPPED] for batch in sink.batches}
