@@ -61,6 +61,7 @@ class Call:
     flags: bytes
     request_id: str
     api: Api
+    pinned: str = ""  # id of the only deployment that can answer: it keeps what the request goes on with
     path_model: str = ""  # that the path names, in Azure's manner: it goes before the body's
 
     caller: Caller | None = None
@@ -114,6 +115,7 @@ class Call:
     cache_ttl_s: float | None = None  # how long the answer is kept, where the request says so
     cache_type: Literal["", "exact", "semantic"] = ""
     cache_similarity: float | None = None
+    meaning: Any = None  # what was asked, to the semantic cache
     cache_matched: str = ""  # trace id of the call whose answer it was
     saved_ms: float | None = None
 

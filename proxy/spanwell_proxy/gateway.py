@@ -19,6 +19,8 @@ from spanwell_proxy.routing.policy import WEIGHTED, Policy
 from spanwell_proxy.stored.origins import Origins
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
+from spanwell_proxy.upstream.settings import Resilience
+from spanwell_proxy.upstream.traffic import Traffic
 
 MOST_CAUGHT_NAMES = 1000
 Group = tuple[Candidate, ...]
@@ -45,6 +47,7 @@ class Gateway:
     trials: Trials
     find_policy: Callable[[str], Policy] = by_weight
     facts: dict[str, Facts] = field(default_factory=dict)  # by deployment
+    traffic: Traffic = field(default_factory=lambda: Traffic(Resilience()))
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
 
 

@@ -20,9 +20,9 @@ from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
 from spanwell_proxy.orders import Answered, Order, take_order
 from spanwell_proxy.replies import reply_error
+from spanwell_proxy.stored.steps import note_origin, stay_at_origin
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.upstream.calling import call_upstream
-from spanwell_proxy.upstream.relay import account
 
 Step = Callable[[Call, Gateway], Awaitable[None]]
 
@@ -64,10 +64,9 @@ async def reserve_budget(call: Call, gateway: Gateway) -> None:
 
 async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
-    if call.failure and call.reader and call.reader.document() and call.deployment:
-        account(call, call.deployment)
     call.ended = call.ended or time.perf_counter()
     learn(call, gateway)
+    note_origin(call, gateway)
     if call.caller:
         gateway.telemetry.put(call)
     else:
@@ -81,7 +80,7 @@ async def settle(call: Call, gateway: Gateway) -> None:
             keep_answer(call, gateway.cache)
 
 
-STEPS: tuple[Step, ...] = (authenticate, read, direct, reserve_budget, look_in_cache, call_upstream)
+STEPS: tuple[Step, ...] = (authenticate, read, stay_at_origin, direct, reserve_budget, look_in_cache, call_upstream)
 
 
 async def run(call: Call, gateway: Gateway) -> None:

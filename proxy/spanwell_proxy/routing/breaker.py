@@ -72,8 +72,11 @@ class Breaker:
             self._forget()
         self.ready_at = 0.0
 
-    def fail(self, now: float, retry_after_s: float | None, *, probe: bool = False) -> None:
-        """`retry_after_s` is for how long the backend itself asks to be left alone."""
+    def fail(self, now: float, retry_after_s: float | None, *, probe: bool = False, most: int | None = None) -> None:
+        """`retry_after_s` is for how long the backend itself asks to be left alone.
+
+        `most` failures in a row are let pass of this kind, where that is not for the rules to say.
+        """
         self.drop(probe=probe)
         self._count(now, failed=True)
         self.failures += 1
@@ -83,12 +86,12 @@ class Breaker:
             # Attempts that began before it opened prove nothing new while it is open.
             if probe or self.ready_at <= now:
                 self._open(now)
-        elif self._is_tripped():
+        elif self._is_tripped(self.rules.failures if most is None else most + 1):
             self._open(now)
 
-    def _is_tripped(self) -> bool:
+    def _is_tripped(self, failures: int) -> bool:
         rules = self.rules
-        if 0 < rules.failures <= self.failures:
+        if 0 < failures <= self.failures:
             return True
         attempts, failed = self.attempts + self.attempts_before, self.failed + self.failed_before
         return attempts >= rules.min_attempts and failed >= rules.failure_rate * attempts

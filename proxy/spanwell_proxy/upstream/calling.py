@@ -1,87 +1,139 @@
 """Gets an answer for a call: which deployment is asked, how often, and what happens when it fails."""
 
 import asyncio
-import os
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections import deque
+from typing import Final
 
-from spanwell_proxy.call import Attempt, Call, Why
-from spanwell_proxy.config.routes import Routes
+from spanwell_proxy.call import Call, Why
+from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routing.choosing import Policy, choose, draw_roll
-from spanwell_proxy.routing.facts import Candidate, Facts
+from spanwell_proxy.routing.facts import Candidate
+from spanwell_proxy.upstream.accounting import charge, sum_up
 from spanwell_proxy.upstream.backoff import backoff_s
-from spanwell_proxy.upstream.client import Client
-from spanwell_proxy.upstream.relay import attempt
+from spanwell_proxy.upstream.course import Backends, Course
+from spanwell_proxy.upstream.refusals import classify, judge_help
 
-
-class Backends(Protocol):
-    """What an attempt needs of the gateway."""
-
-    @property
-    def routes(self) -> Routes: ...
-
-    @property
-    def find_group(self) -> Callable[[str], tuple[Candidate, ...]]: ...
-
-    @property
-    def find_policy(self) -> Callable[[str], Policy]: ...
-
-    @property
-    def client(self) -> Client: ...
+SPECIAL: Final = (CONTEXT_WINDOW, CONTENT_POLICY)  # a larger or a more lenient model may answer these
 
 
 async def call_upstream(call: Call, gateway: Backends) -> None:
-    """Try the deployments of the model, then those of its fallbacks, until one answers. Raises the last ApiError."""
-    failure: ApiError | None = None
-    target = call.target or call.model
-    for model in (target, *gateway.routes.fallbacks.get(target, ())):
-        failure = await _try_model(call, gateway, model)
-        if failure is None:
-            return
-        if not failure.retryable:
-            break
+    """Try the deployments of the model, then those of its fallbacks, until one answers. Raises the last ApiError.
+
+    Whatever happens, the call has what its attempts used and cost when this ends.
+    """
+    try:
+        failure = await _try_models(call, gateway)
+    except asyncio.CancelledError:
+        _charge_departure(call)
+        raise
     if failure:
+        sum_up(call)
         raise failure
 
 
+async def _try_models(call: Call, gateway: Backends) -> ApiError | None:
+    first = call.target or call.model
+    models = deque(_in_order((first, *gateway.routes.fallback_models.find(first)), gateway))
+    failure: ApiError | None = None
+    while models:
+        model = models.popleft()
+        failure = await _try_model(call, gateway, model)
+        if failure is None or call.replied:
+            return failure
+        kind = classify(failure)
+        if kind in SPECIAL and model == first:
+            models = deque(gateway.routes.fallback_models.find(first, kind))
+        elif kind not in SPECIAL and judge_help(failure) == "never":
+            break
+    return failure
+
+
+def _in_order(models: tuple[str, ...], gateway: Backends) -> list[str]:
+    """A model whose deployments all cool comes after its fallbacks: they answer at once."""
+    if len(models) == 1:
+        return list(models)
+    now = time.monotonic()
+    return sorted(models, key=lambda model: not any(one.facts.is_ready(now) for one in gateway.find_group(model)))
+
+
+async def _try_models(call: Call, gateway: Backends) -> ApiError | None:
+    first = call.target or call.model
+    models = deque(_in_order((first, *gateway.routes.fallback_models.find(first)), gateway))
+    failure: ApiError | None = None
+    while models:
+        model = models.popleft()
+        failure = await _try_model(call, gateway, model)
+        if failure is None or call.replied:
+            return failure
+        kind = classify(failure)
+        if kind in SPECIAL and model == first:
+            models = deque(gateway.routes.fallback_models.find(first, kind))
+        elif kind not in SPECIAL and judge_help(failure) == "never":
+            break
+    return failure
+
+
+def _in_order(models: tuple[str, ...], gateway: Backends) -> list[str]:
+    """A model whose deployments all cool comes after its fallbacks: they answer at once."""
+    if len(models) == 1:
+        return list(models)
+    now = time.monotonic()
+    return sorted(models, key=lambda model: not any(one.facts.is_ready(now) for one in gateway.find_group(model)))
+
+
+def _able(call: Call, group: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Where the request goes on with what one deployment keeps, that one."""
+    return tuple(one for one in group if one.deployment.id == call.pinned) or group if call.pinned else group
+
+
 async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | None:
-    group, policy, tried = gateway.find_group(model), gateway.find_policy(model), len(call.attempts)
-    for retry in range(gateway.routes.num_retries + 1):
-        used = [one.deployment.id for one in call.attempts[tried:]]
-        roll = draw_roll(call.span_id, len(call.attempts))
-        call.decision = choose(group, call.asked, policy, used, time.monotonic(), roll)
-        deployment = call.deployment = call.decision.deployment
-        why: Why = "retry" if retry else "first" if model in (call.target, call.model) else "fallback"
-        call.attempts.append(Attempt(deployment, why, os.urandom(8), time.perf_counter()))
-        failure = await _try_deployment(call, gateway, call.attempts[-1], call.decision.candidate.facts)
-        if failure is None or not failure.retryable or retry == gateway.routes.num_retries:
+    course = Course(call, model, gateway)
+    why: Why = "first" if model in (call.target, call.model) else "fallback"
+    retries, counts = gateway.routes.find_retries(model), 0
+    while True:
+        failure = await course.attempt(why)
+        if failure is None:
+            return None
+        if call.replied:
+            return await _continue(course, failure)
+        kind, help_ = classify(failure), judge_help(failure)
+        most = retries.by_class.get(kind, retries.default if help_ != "never" else 0)
+        if counts >= most or (help_ == "elsewhere" and not course.has_another and kind not in retries.by_class):
             return failure
-        if len({*used, deployment.id}) < len(group):
-            continue  # another deployment is at hand: no need to wait for this one
-        pause_s = backoff_s(retry, failure.retry_after_s, call.span_id[-1 - retry % 8] / 256)
-        if pause_s is None:
+        if not course.has_another and not await _pause(course, counts, failure, gateway.routes.retry_after_s):
             return failure
-        call.waited_s += pause_s
-        await asyncio.sleep(pause_s)
-    return None
+        why, counts = "retry", counts + 1
 
 
-async def _try_deployment(call: Call, gateway: Backends, tried: Attempt, facts: Facts) -> ApiError | None:
-    failed, done_at = True, 0.0
-    facts.begin()
-    try:
-        await attempt(call, tried, gateway.client)
-        failed, done_at = False, call.started + call.ttft_s if call.ttft_s is not None else tried.ended
-    except ApiError as failure:
-        tried.failure, done_at = failure, tried.ended
-        failed = failure.status == 429 or failure.status >= 500
-        if failed:
-            facts.breaker.fail(time.monotonic(), failure.retry_after_s)
-        return failure
-    finally:
-        elapsed_s = done_at - tried.started if done_at else None  # None: the client left
-        facts.end(time.monotonic(), elapsed_s, stream=call.stream, failed=failed and done_at > 0)
-    facts.breaker.succeed()
-    return None
+async def _pause(course: Course, retry: int, failure: ApiError, least_s: float) -> bool:
+    """Wait before the same deployment is asked again; false where it would take too long."""
+    pause_s = backoff_s(retry, failure.retry_after_s, course.roll(), least_s)
+    if pause_s is None or pause_s >= course.left_s:
+        return False
+    await asyncio.sleep(pause_s)
+    course.call.waited_s += pause_s
+    course.call.upstream_s += pause_s
+    return True
+
+
+async def _continue(course: Course, failure: ApiError) -> ApiError | None:
+    """A stream that has begun cannot be tried again; it can be gone on with, where its deployments allow it."""
+    retries = course.gateway.routes.find_retries(course.model).default
+    for _ in range(retries):
+        if not course.can_continue():
+            break
+        again = await course.attempt("continuation")
+        if again is None:
+            return None
+        failure = again
+    return failure
+
+
+def _charge_departure(call: Call) -> None:
+    """The client has left: what the attempt under way has used is on its bill, guessed where nobody told."""
+    tried = call.attempts[-1] if call.attempts else None
+    if tried and tried.failure is None and tried.usage is None:
+        charge(call, tried)
+    elif tried:
+        sum_up(call)

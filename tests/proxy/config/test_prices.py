@@ -16,7 +16,7 @@ from spanwell_proxy.call import Call, Message, begin_call
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.telemetry.spans import Batch
-from spanwell_proxy.upstream.relay import account
+from spanwell_proxy.upstream.accounting import account
 
 LISTED = {
     "litellm_provider": "openai",

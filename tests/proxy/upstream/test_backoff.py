@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from spanwell_proxy.upstream.backoff import backoff_s
-from spanwell_proxy.upstream.client import read_retry_after
+from spanwell_proxy.upstream.refusals import read_retry_after
 
 
 def test_waits_double_up_to_a_bound() -> None:
@@ -12,9 +12,19 @@ def test_waits_double_up_to_a_bound() -> None:
     assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(3.0, 3.0), (31.0, None)])
-def test_what_the_backend_asks_for_is_honoured_within_reason(asked: float, wait: float | None) -> None:
+def test_calls_that_failed_together_do_not_come_back_together() -> None:
+    waits = [backoff_s(3, None, roll) for roll in (0.0, 0.25, 0.75)]
+
+    assert waits == [0.0, 0.5, 1.5]
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(3.0, 3.125), (0.0, 0.125), (31.0, None)])
+def test_what_the_backend_asks_for_is_the_least_within_reason(asked: float, wait: float | None) -> None:
     assert backoff_s(0, asked, 0.5) == wait
+
+
+def test_the_file_may_name_a_shortest_pause() -> None:
+    assert backoff_s(0, None, 0.0, least_s=2.0) == 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""What a call and each of its attempts have used and cost."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from spanwell.pricing import Usage, cost_usd
+from spanwell_proxy.apis.api import Reader
+from spanwell_proxy.apis.usage import estimate_usage, find_tier, read_service_tier
+from spanwell_proxy.call import Attempt, Call
+from spanwell_proxy.config.routes import Deployment
+
+COUNTS = tuple(field.name for field in fields(Usage))
+
+
+def account(call: Call, deployment: Deployment) -> None:
+    """Tokens as the backend reported them, else guessed and marked so; and what they cost."""
+    reader, document = call.reader, call.document
+    reported = reader.usage if reader else call.api.usage(document) if document else None
+    call.usage, call.usage_estimated = _complete(call, reported, reader)
+    answer = document or {}
+    answered, tier = (reader.model, reader.service_tier) if reader else (answer.get("model"), find_tier(answer))
+    call.service_tier = read_service_tier(tier, call.request.get("service_tier"))
+    began = _began(call)
+    call.price = deployment.find_price(began, str(answered or ""))
+    if call.price:
+        call.cost_usd = cost_usd(call.usage, call.price, service_tier=call.service_tier, at=began)
+
+
+def charge(call: Call, tried: Attempt) -> None:
+    """The attempt that answered, or that the client left: the call has cost that, and what others had used before."""
+    account(call, tried.deployment)
+    tried.usage, tried.usage_estimated, tried.cost_usd = call.usage, call.usage_estimated, call.cost_usd
+    _add_others(call, tried)
+
+
+def charge_lost(call: Call, tried: Attempt, reader: Reader | None, *, guess: bool = False) -> None:
+    """An attempt that did not answer. It has cost what its backend reported; nothing else, unless told to `guess`."""
+    reported = reader.usage if reader else None
+    if reported is None and not guess:
+        return
+    tried.usage, tried.usage_estimated = _complete(call, reported, reader)
+    began = _began(call)
+    if price := tried.deployment.find_price(began, reader.model if reader else ""):
+        tier = read_service_tier(reader.service_tier if reader else None, call.request.get("service_tier"))
+        tried.cost_usd = cost_usd(tried.usage, price, service_tier=tier, at=began)
+
+
+def sum_up(call: Call) -> None:
+    """Nobody answered: the call has cost what its attempts did."""
+    call.usage = call.cost_usd = None
+    _add_others(call, None)
+
+
+def _complete(call: Call, reported: Usage | None, reader: Reader | None) -> tuple[Usage, bool]:
+    chunks = reader.content_chunks if reader else 0
+    if reported is None:
+        return estimate_usage(len(call.body), chunks, len(call.answer)), True
+    if reader and reader.usage_is_partial:
+        return replace(reported, output=max(reported.output, chunks)), True
+    return reported, False
+
+
+def _add_others(call: Call, tried: Attempt | None) -> None:
+    for other in call.attempts:
+        if other is tried or other.usage is None:
+            continue
+        call.usage = _add(call.usage, other.usage) if call.usage else other.usage
+        call.usage_estimated |= other.usage_estimated
+        if other.cost_usd is not None:
+            call.cost_usd = (call.cost_usd or Decimal(0)) + other.cost_usd
+
+
+def _add(one: Usage, other: Usage) -> Usage:
+    return Usage(**{name: getattr(one, name) + getattr(other, name) for name in COUNTS})
+
+
+def _began(call: Call) -> datetime:
+    return datetime.fromtimestamp(call.started_ns / 1e9, UTC)

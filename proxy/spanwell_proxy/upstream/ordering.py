@@ -1,0 +1,35 @@
+"""The body of one attempt, as its backend or the LiteLLM lane takes it."""
+
+from functools import partial
+
+import orjson
+
+from spanwell_proxy.apis.api import Document
+from spanwell_proxy.apis.events import EventReader
+from spanwell_proxy.body import rewrite
+from spanwell_proxy.call import Call
+from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.upstream.continuing import ContinuingReader, go_on
+from spanwell_proxy.upstream.fetching import Order
+
+
+def write_order(call: Call, deployment: Deployment) -> Order:
+    """What a deployment is asked."""
+    opener = call.api.open_reader
+    return Order(_write(call, deployment, None, 0), partial(opener, call.request) if opener else None)
+
+
+def write_continuation(call: Call, deployment: Deployment, first: EventReader, said: Document) -> Order:
+    """The same, where another one has said the beginning."""
+    body = _write(call, deployment, said, first.content_chunks)
+    return Order(body, lambda: ContinuingReader(first))
+
+
+def _write(call: Call, deployment: Deployment, said: Document | None, chunks: int) -> bytes:
+    request = rewrite(call, deployment)
+    if said is not None:
+        request = go_on(request, said, chunks)
+    if not deployment.is_translated(call.api):
+        return orjson.dumps(request)
+    del request["model"]
+    return orjson.dumps({"request": request, "params": deployment.params, "timeout_s": deployment.timeout_s})

@@ -1,0 +1,45 @@
+"""What a worker remembers of its attempts between calls: how long answers took of late, and who waits for room."""
+
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from spanwell_proxy.routing.facts import Candidate
+from spanwell_proxy.upstream.admission import Admission
+from spanwell_proxy.upstream.settings import Knobs, Resilience
+
+MOST_KNOWN: Final = 4096  # names that wildcards catch come from clients
+SAMPLES: Final = 200
+FEWEST_SAMPLES: Final = 20  # a quantile of less says nothing
+
+
+class Traffic:
+    """One object a worker. `resilience` may be replaced while calls are under way: they keep what they began with."""
+
+    def __init__(self, resilience: Resilience) -> None:
+        self.admission = Admission()
+        self._samples: dict[str, deque[float]] = {}
+        self.follow(resilience)
+
+    def follow(self, resilience: Resilience) -> None:
+        """From now on this holds."""
+        self.find = lru_cache(MOST_KNOWN)(resilience.find)
+        self.find_model = lru_cache(MOST_KNOWN)(resilience.find_model)
+
+    def list_limits(self, model: str, group: Sequence[Candidate]) -> list[int | None] | None:
+        """How many attempts each takes at a time; None where neither they nor their model name have a bound."""
+        limits = [self.find(model, one.deployment).concurrency for one in group]
+        bounded = self.find_model(model).concurrency is not None or any(limit is not None for limit in limits)
+        return limits if bounded else None
+
+    def note(self, model: str, elapsed_s: float) -> None:
+        """An answer of a model that is hedged has begun."""
+        self._samples.setdefault(model, deque(maxlen=SAMPLES)).append(elapsed_s)
+
+    def hedge_after_s(self, model: str, knobs: Knobs) -> float | None:
+        """When a second attempt starts; None where it never does, or too little is known."""
+        if knobs.hedge_quantile is None:
+            return knobs.hedge_s
+        seen = sorted(self._samples.get(model, ()))
+        return seen[int(len(seen) * knobs.hedge_quantile)] if len(seen) >= FEWEST_SAMPLES else None
