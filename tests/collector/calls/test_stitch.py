@@ -98,6 +98,27 @@ def test_a_gateways_span_that_failed_counts_all_the_same() -> None:
     assert counting(call("client"), gateway("proxy", "client", usage=(0,) * 5, status="error")) == ["proxy"]
 
 
+def test_what_lies_beneath_an_attempt_is_the_gateways_call() -> None:
+    attempts = [
+        span(name, "proxy", scope="spanwell.proxy", service="spanwell-proxy", app="spanwell-proxy", ts_us=at)
+        for at, name in enumerate(("attempt 1", "attempt 2"))
+    ]
+    beneath = [served(f"vllm {at}", f"attempt {at}", duplicate_of=f"attempt {at}") for at in (1, 2)]
+
+    spans = corrected([gateway("proxy", "client"), *attempts, *beneath])
+
+    assert [spans[one.span_id].duplicate_of for one in beneath] == ["proxy", "proxy"]
+    assert [spans[one.span_id] for one in attempts] == attempts  # they are no calls
+    assert counting(*spans.values()) == ["proxy"]
+
+
+def test_a_server_beneath_an_attempt_waits_for_its_call() -> None:
+    early = [served("vllm", "attempt", is_fresh=True)]
+
+    assert stitch(early).corrections == []
+    assert early[0].trace in stitch(early).loose.traces
+
+
 def test_the_model_servers_span_counts_only_where_nobody_above_tells_of_the_call() -> None:
     assert counting(call("client"), served("vllm", "client")) == ["client"]
     assert counting(span("root"), served("vllm", "root")) == ["vllm"]
