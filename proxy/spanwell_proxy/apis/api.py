@@ -76,5 +76,7 @@ class Api:
     pieces: Callable[[Request, Document], dict[str, int]] | None = None  # what is paid for by the piece, see PIECES
     is_opaque: bool = False  # the answer's bytes, and their type, go on as they come
     whole_reasons: frozenset[str] = frozenset()  # of `reasons`, those after which nothing is missing
+    keeps_answers: bool = False  # a backend can be asked for them later, by their id
+    goes_on_with: Callable[[Request], str] | None = None  # id of an earlier answer; "" where it begins anew
     kept_metadata: frozenset[str] = frozenset()  # keys of `metadata` that backends know, though the proxy reads them
     relay_headers: Callable[[Headers], dict[str, str]] | None = None  # of a client's headers, those a backend may see

@@ -114,6 +114,10 @@ def error_event(error: ApiError) -> bytes:
     return write_event(flat | {"error": told})
 
 
+def goes_on_with(request: Request) -> str:
+    return request.get("previous_response_id") or ""
+
+
 def is_cacheable(request: Request) -> bool:
     """What goes on in the background, or in a conversation, is not said twice."""
     return not (request.get("background") or request.get("conversation"))
@@ -137,4 +141,6 @@ RESPONSES = Api(
     error_event=error_event,
     is_cacheable=is_cacheable,
     whole_reasons=frozenset(("completed", "max_output_tokens")),
+    keeps_answers=True,
+    goes_on_with=goes_on_with,
 )

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 
 from spanwell.settings import Settings
@@ -25,19 +24,17 @@ from spanwell_proxy.experiments.redis import RedisTrials
 from spanwell_proxy.experiments.sqlite import SqliteTrials
 from spanwell_proxy.experiments.store import TrialStore
 from spanwell_proxy.experiments.trials import Trials
-from spanwell_proxy.failures import ApiError
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.lane.keeper import keep_lane, lane_socket
 from spanwell_proxy.limits.budgets import Ledger
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
-from spanwell_proxy.replies import reply, reply_error
-from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.departures import watch_clients
+from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.state import open_state
+from spanwell_proxy.steps import ask, run
 from spanwell_proxy.stored.origins import open_origins
-from spanwell_proxy.steps import ask, authenticate, run
 from spanwell_proxy.tasks import start_task, stop_tasks
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.outbox import Outbox, Target
@@ -102,11 +99,12 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         keys=KeyRing(state, routes.master_key),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
         ledger=Ledger(home / "state.db"),
+        origins=open_origins(home / "state.db", settings.redis_url),
         cache=cache,
         ask=ask,
     )
     writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
-    jobs = [watch_clients(gateway), _refresh(gateway), gateway.trials.run()]
+    jobs = [gateway.origins.write(), watch_clients(gateway), _refresh(gateway), gateway.trials.run()]
     if worker == 0:  # the other workers' calls start it as well: by connecting
         jobs.append(keep_lane(lane, at_once=routes.translated))
     if cache:
@@ -123,6 +121,7 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
         gateway.ledger.close()
+        await gateway.origins.close()
         await gateway.trials.store.close()
         if cache:
             await cache.shelf.close()
