@@ -11,11 +11,13 @@ from spanwell.errors import ConfigError
 from spanwell.loopback import is_loopback
 from spanwell.pricing import PriceTable, load_price_table
 from spanwell.settings import Settings
+from spanwell_proxy.caches.semantic.settings import SemanticSettings, read_semantic_settings
 from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
 from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.routing.settings import RoutingSettings, read_routing
+from spanwell_proxy.upstream.settings import Resilience, read_resilience
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Plan:
     settings: Settings
     routes: Routes
     cache: CacheSettings | None
+    semantic: SemanticSettings | None = None
     routing: RoutingSettings = field(default_factory=RoutingSettings)
+    resilience: Resilience = field(default_factory=Resilience)
     backends: tuple[Backend, ...] = ()
     config: Config = field(default_factory=Config, repr=False)
     prices: PriceTable = field(default_factory=PriceTable, repr=False)
@@ -44,11 +48,15 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
     routes = replace(routes, ignored=(*routes.ignored, *differences))
     if not is_loopback(settings.host) and not routes.master_key:
         raise ConfigError(f"SPANWELL_HOST={settings.host} is reachable from outside: set general_settings.master_key")
+    cache = read_cache_settings(config)
+    semantic = read_semantic_settings(cache.semantic, config.source, set(routes.deployments)) if cache else None
     return Plan(
         settings=adopt_settings(settings, config),
         routes=routes,
-        cache=read_cache_settings(config),
+        cache=cache,
+        semantic=semantic,
         routing=read_routing(config, routes),
+        resilience=read_resilience(config, routes, settings.proxy_workers),
         backends=read_backends(config),
         config=config,
         prices=prices,

@@ -11,14 +11,9 @@ from fastapi import FastAPI
 
 from spanwell.settings import Settings
 from spanwell_proxy.access.keys import KeyRing
-from spanwell_proxy.admin import backends
+from spanwell_proxy.admin import backends, experiments, routes
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.apis.paths import match_path
-from spanwell_proxy.caches.exact import Cache
-from spanwell_proxy.caches.redis import RedisStore
-from spanwell_proxy.caches.settings import CacheSettings
-from spanwell_proxy.caches.shelf import Shelf, Store
-from spanwell_proxy.caches.sqlite import SqliteStore
 from spanwell_proxy.call import Call, Receive, Send, begin_call
 from spanwell_proxy.experiments.redis import RedisTrials
 from spanwell_proxy.experiments.sqlite import SqliteTrials
@@ -27,8 +22,10 @@ from spanwell_proxy.experiments.trials import Trials
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.lane.keeper import keep_lane, lane_socket
 from spanwell_proxy.limits.budgets import Ledger
+from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
+from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.reloading import keep_current
@@ -40,6 +37,7 @@ from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.outbox import Outbox, Target
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
+from spanwell_proxy.upstream.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +53,13 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(plan, worker) as opened, keep_current(plan, opened, worker, use) as operations:
+        async with open_gateway(plan, worker, ask_now) as opened, keep_current(plan, opened, worker, use) as operations:
             admin.state.operations = operations
             yield
+
+    async def ask_now(order: Order) -> Answered:
+        assert gateway is not None
+        return await ask(order, gateway)
 
     def use(fresh: Gateway) -> None:
         """Calls begin with this one from now on."""
@@ -66,6 +68,8 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
     admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
     admin.include_router(backends.router)
+    admin.include_router(experiments.router)
+    admin.include_router(routes.router)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http":
@@ -82,33 +86,39 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
 
 @asynccontextmanager
-async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
-    """Connections, queues and background tasks of one worker."""
+async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[Gateway]:
+    """Connections, queues and background tasks of one worker. `ask_now` asks the gateway that calls begin with."""
     settings, routes = plan.settings, plan.routes
     home, lane = settings.data / "proxy", lane_socket(settings.data)
     state = open_state(home / "state.db")
     target = Target(settings.collector_url + "/v1/traces", settings.api_token)
     outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
-    cache = _open_cache(settings, plan.cache)
+    caching = open_caching(plan, ask_now)
     gateway = Gateway(
         routes=routes,
         find_group=group_deployments(routes, None, plan.routing.unions),
         find_policy=plan.routing.find_policy,
+        unions=plan.routing.unions,
         trials=Trials(plan.routing.experiments, _open_trials(settings)),
         client=Client(str(lane)),
+        traffic=Traffic(plan.resilience),
         keys=KeyRing(state, routes.master_key),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
         ledger=Ledger(home / "state.db"),
         origins=open_origins(home / "state.db", settings.redis_url),
-        cache=cache,
+        cache=caching.cache,
         ask=ask,
     )
     writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
-    jobs = [gateway.origins.write(), watch_clients(gateway), _refresh(gateway), gateway.trials.run()]
+    jobs = [
+        gateway.origins.write(),
+        watch_clients(gateway),
+        _refresh(gateway),
+        gateway.trials.run(),
+        *caching.list_jobs(),
+    ]
     if worker == 0:  # the other workers' calls start it as well: by connecting
         jobs.append(keep_lane(lane, at_once=routes.translated))
-    if cache:
-        jobs.append(cache.shelf.run())
     if settings.proxy_workers > 1:
         jobs.append(end_with_parent())
     tasks = [start_task(job) for job in jobs]
@@ -123,20 +133,8 @@ async def open_gateway(plan: Plan, worker: int) -> AsyncIterator[Gateway]:
         gateway.ledger.close()
         await gateway.origins.close()
         await gateway.trials.store.close()
-        if cache:
-            await cache.shelf.close()
+        await caching.close()
         state.close()
-
-
-def _open_cache(settings: Settings, limits: CacheSettings | None) -> Cache | None:
-    if limits is None:
-        return None
-    store: Store = (
-        RedisStore(settings.redis_url, limits.max_bytes)
-        if settings.redis_url
-        else SqliteStore(settings.data / "proxy" / "cache.db", limits.max_bytes)
-    )
-    return Cache(limits, Shelf(store, limits.memory_bytes))
 
 
 def _open_trials(settings: Settings) -> TrialStore:

@@ -56,6 +56,8 @@ class Current:
             routes=whole.routes,
             find_group=group_deployments(whole.routes, self.gateway.facts, whole.routing.unions),
             find_policy=whole.routing.find_policy,
+            traffic=self.gateway.traffic.follow(whole.resilience),
+            unions=whole.routing.unions,
         )
         self.plan = whole
         _forget_facts(self.gateway)

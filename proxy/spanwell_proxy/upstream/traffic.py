@@ -15,17 +15,19 @@ FEWEST_SAMPLES: Final = 20  # a quantile of less says nothing
 
 
 class Traffic:
-    """One object a worker. `resilience` may be replaced while calls are under way: they keep what they began with."""
+    """`resilience` is what new calls go by; what is remembered is shared by all that follow each other."""
 
     def __init__(self, resilience: Resilience) -> None:
         self.admission = Admission()
-        self._samples: dict[str, deque[float]] = {}
-        self.follow(resilience)
-
-    def follow(self, resilience: Resilience) -> None:
-        """From now on this holds."""
         self.find = lru_cache(MOST_KNOWN)(resilience.find)
         self.find_model = lru_cache(MOST_KNOWN)(resilience.find_model)
+        self._samples: dict[str, deque[float]] = {}
+
+    def follow(self, resilience: Resilience) -> "Traffic":
+        """The same worker under another configuration."""
+        traffic = Traffic(resilience)
+        traffic.admission, traffic._samples = self.admission, self._samples
+        return traffic
 
     def list_limits(self, model: str, group: Sequence[Candidate]) -> list[int | None] | None:
         """How many attempts each takes at a time; None where neither they nor their model name have a bound."""
