@@ -22,6 +22,8 @@ from spanwell_collector.queries.selection import Selection, statement
 from spanwell_collector.registry import REQUESTS
 from spanwell_collector.store.client import Store
 
+# The gateway's attempts are no calls: one that failed and was followed by another is no failure of the whole.
+FAILED: Final = "status = 'error' AND NOT (scope = 'spanwell.proxy' AND operation = '')"
 ROOT_FIRST: Final = "(parent_span_id != '', ts)"
 TRACE_COLUMNS: Final = {
     "ts": "min(ts)",
@@ -29,7 +31,7 @@ TRACE_COLUMNS: Final = {
     "app": f"argMin(app, {ROOT_FIRST})",
     "user_id": "max(user_id)",
     "session_id": "max(session_id)",
-    "status": "if(countIf(status = 'error') > 0, 'error', 'ok')",
+    "status": f"if(countIf({FAILED}) > 0, 'error', 'ok')",
     "duration_ms": DURATION_MS,
     "spans": "count()",
     "requests": f"countIf({REQUESTS})",
@@ -84,7 +86,7 @@ class TraceFilter(NamedTuple):
 
 
 def list_traces(store: Store, selection: Selection, only: TraceFilter, *, limit: int) -> Page:
-    """One row a trace. A trace failed when any of its spans did; it is listed when any of its spans matches."""
+    """One row a trace. It failed when any of its spans but an attempt did; it is listed when any of them matches."""
     driver = drive_by_spans(selection)
     if only.search:
         found = search_texts(store, only.search)

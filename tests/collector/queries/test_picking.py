@@ -180,3 +180,16 @@ def test_a_thousand_spans_of_one_microsecond_are_walked_through(
 def test_a_cursor_of_another_make_is_refused(store: Store, selection: Selection, cursor: str) -> None:
     with pytest.raises(QueryError, match="cursor"):
         list_traces(store, selection, TraceFilter(cursor=cursor), limit=10)
+
+
+@pytest.mark.parametrize(("call", "status"), [("ok", "ok"), ("error", "error")])
+def test_a_trace_did_not_fail_with_an_attempt_alone(
+    store: Store, add_spans: AddSpans, selection: Selection, call: str, status: str
+) -> None:
+    whole = to_row(1, Made(1, 60, 10.0, call)) | {"operation": "chat", "scope": "spanwell.proxy"}
+    attempt = to_row(2, Made(1, 60, 5.0, "error")) | {"operation": "", "scope": "spanwell.proxy"}
+    add_spans([whole, attempt])
+
+    (row,) = list_traces(store, selection, TraceFilter(), limit=10).rows.to_pylist()
+
+    assert row["status"] == status
