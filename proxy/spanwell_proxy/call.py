@@ -14,6 +14,7 @@ from spanwell_proxy.apis.api import Api, Document, Reader
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
+from spanwell_proxy.limited import Limited
 from spanwell_proxy.routing.asked import NOTHING_ASKED, Asked, Assignment
 from spanwell_proxy.routing.choosing import Decision
 from spanwell_proxy.routing.experiments import Joined
@@ -78,7 +79,7 @@ class Call:
     release: str = ""
     prompt_name: str = ""
     prompt_version: str = ""
-    reservation: str = ""
+    limited: Limited | None = None  # what its limits are, and what it took of them
     cache_key: bytes = b""
     leads: bool = False  # others that ask the same wait for this call
 

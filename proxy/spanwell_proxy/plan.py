@@ -16,6 +16,7 @@ from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
 from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
+from spanwell_proxy.limits.settings import LimitSettings, read_limit_settings
 from spanwell_proxy.routing.settings import RoutingSettings, read_routing
 from spanwell_proxy.upstream.settings import Resilience, read_resilience
 
@@ -28,6 +29,7 @@ class Plan:
     routes: Routes
     cache: CacheSettings | None
     semantic: SemanticSettings | None = None
+    limits: LimitSettings = field(default_factory=LimitSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     resilience: Resilience = field(default_factory=Resilience)
     backends: tuple[Backend, ...] = ()
@@ -55,6 +57,7 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
         routes=routes,
         cache=cache,
         semantic=semantic,
+        limits=read_limit_settings(config),
         routing=read_routing(config, routes),
         resilience=read_resilience(config, routes, settings.proxy_workers),
         backends=read_backends(config),

@@ -4,25 +4,39 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from spanwell_proxy.body import FORBIDDEN
+from spanwell_proxy.caches.entry import Entry
 from spanwell_proxy.caches.settings import CacheSettings, Scope
 from spanwell_proxy.caches.shelf import Shelf
+from spanwell_proxy.call import Call
 from spanwell_proxy.caller import Caller
 
 # How an answer is delivered and who asked do not change it; the tenant is part of the key by its own name.
 MEANINGLESS: Final = FORBIDDEN | {"stream", "stream_options", "user", "metadata", "store", "safety_identifier", "cache"}
 
 
-@dataclass(frozen=True, eq=False)
+class Meanings(Protocol):
+    """The semantic cache, as the steps know it."""
+
+    async def find(self, call: Call, tenant: str) -> Entry | None:
+        """The answer to a question that means the same."""
+
+    def keep(self, call: Call, expires_at: float) -> None: ...
+
+    def look_over(self, call: Call) -> None: ...
+
+
+@dataclass(eq=False)
 class Cache:
     """Kept answers, and the calls under way that will be: others that ask the same wait for them."""
 
     settings: CacheSettings
     shelf: Shelf
+    meanings: Meanings | None = None
     flights: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
 
 

@@ -46,6 +46,10 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
         call.cache_type = "exact"
         await answer_from(call, entry, gateway)
         return
+    if control.reads and cache.meanings and (entry := await cache.meanings.find(call, tenant)):
+        await answer_from(call, entry, gateway)
+        cache.meanings.look_over(call)
+        return
     call.cache = "miss"
     if control.insists:
         raise not_cached()
@@ -89,5 +93,7 @@ def keep_answer(call: Call, cache: Cache) -> None:
         entry = make_entry(call, time.time(), ttl_s)
         if entry:
             cache.shelf.put(call.cache_key, entry)
+            if cache.meanings:
+                cache.meanings.keep(call, entry.expires_at)
     finally:
         cache.flights.pop(call.cache_key).set_result(None)

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from spanwell.settings import Settings
 from spanwell_proxy.access.keys import KeyRing
-from spanwell_proxy.admin import backends, experiments, routes
+from spanwell_proxy.admin import backends, experiments
 from spanwell_proxy.admin.app import create_admin
+from spanwell_proxy.admin.routes import router as routes_router
 from spanwell_proxy.apis.paths import match_path
 from spanwell_proxy.call import Call, Receive, Send, begin_call
 from spanwell_proxy.experiments.redis import RedisTrials
@@ -69,7 +70,7 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
     admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
     admin.include_router(backends.router)
     admin.include_router(experiments.router)
-    admin.include_router(routes.router)
+    admin.include_router(routes_router)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http":
