@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 
+from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.experiments.trials import Trials
-from spanwell_proxy.limits.budgets import Ledger
+from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.facts import Candidate, Facts, watch
 from spanwell_proxy.routing.policy import WEIGHTED, Policy
@@ -40,12 +41,14 @@ class Gateway:
     client: Client
     keys: KeyRing
     telemetry: Telemetry
-    ledger: Ledger
+    limits: Limiter
+    directory: Directory
     origins: Origins  # of the responses that backends keep
     cache: Cache | None
     ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own
     trials: Trials
     find_policy: Callable[[str], Policy] = by_weight
+    unions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # routes that are made of other models
     facts: dict[str, Facts] = field(default_factory=dict)  # by deployment
     traffic: Traffic = field(default_factory=lambda: Traffic(Resilience()))
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from spanwell_proxy.routing.policy import WEIGHTED, Policy
 from spanwell_proxy.routing.prefix import MASK, SPREAD, mix
 from spanwell_proxy.routing.strategies import SHARES, Shares, by_weight
 
-__all__ = ["NOTHING_ASKED", "WEIGHTED", "Asked", "Decision", "Policy", "choose", "draw_roll", "share"]
+__all__ = ["NOTHING_ASKED", "WEIGHTED", "Asked", "Decision", "Policy", "choose", "draw_roll", "foresee", "share"]
 
 
 class Decision(NamedTuple):
@@ -62,6 +62,16 @@ def share(candidates: Sequence[Candidate], asked: Asked, policy: Policy, now: fl
     weights = by_weight(candidates, asked, policy, now)
     kept = 1 - policy.explore
     return [kept * chosen + policy.explore * weight for chosen, weight in zip(shares, weights, strict=True)]
+
+
+def foresee(candidates: Sequence[Candidate], asked: Asked, policy: Policy, now: float) -> dict[str, float]:
+    """The probability of each deployment, by id, were it chosen now. Raises ApiError 403 as `choose` does."""
+    able = leave_out(candidates, asked, policy)
+    fresh = _find_fresh(able, asked, policy, (), now) or [min(able, key=_ready_at)]
+    shares = dict.fromkeys((one.deployment.id for one in candidates), 0.0)
+    return shares | {
+        one.deployment.id: given for one, given in zip(fresh, share(fresh, asked, policy, now), strict=True)
+    }
 
 
 def draw_roll(seed: bytes, turn: int) -> float:

@@ -63,6 +63,7 @@ def read_routing(config: Config, routes: Routes) -> RoutingSettings:
         policies[name] = replace(default, name=name, strategy=cast(Strategy, routes.strategies[name]))
     for name, item in read_mapping(section, "routes", where).items():
         policies[str(name)] = _read_route(str(name), item, default, f"{where}.routes.{name}", routes, knows)
+    policies = {alias: policies[name] for alias, name in routes.aliases.items() if name in policies} | policies
     return RoutingSettings(
         policies,
         _read_experiments(read_mapping(section, "experiments", where), f"{where}.experiments", policies, knows),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from spanwell.settings import Settings
+from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.admin import backends, experiments
 from spanwell_proxy.admin.app import create_admin
@@ -22,7 +22,8 @@ from spanwell_proxy.experiments.store import TrialStore
 from spanwell_proxy.experiments.trials import Trials
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.lane.keeper import keep_lane, lane_socket
-from spanwell_proxy.limits.budgets import Ledger
+from spanwell_proxy.limits.engine import Engine
+from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
@@ -30,7 +31,7 @@ from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.reloading import keep_current
-from spanwell_proxy.state import open_state
+from spanwell_proxy.serving.shared import open_shared, read_keys
 from spanwell_proxy.steps import ask, run
 from spanwell_proxy.stored.origins import open_origins
 from spanwell_proxy.tasks import start_task, stop_tasks
@@ -67,7 +68,7 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
         nonlocal gateway
         gateway = admin.state.gateway = fresh
 
-    admin = create_admin(plan.settings.data / "proxy" / "state.db", lifespan)
+    admin = create_admin(lifespan)
     admin.include_router(backends.router)
     admin.include_router(experiments.router)
     admin.include_router(routes_router)
@@ -91,7 +92,10 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
     """Connections, queues and background tasks of one worker. `ask_now` asks the gateway that calls begin with."""
     settings, routes = plan.settings, plan.routes
     home, lane = settings.data / "proxy", lane_socket(settings.data)
-    state = open_state(home / "state.db")
+    shared = open_shared(settings)
+    keys = KeyRing(shared.records, routes.master_key, routes.access_groups)
+    await read_keys(keys)
+    engine = Engine(shared.limits)
     target = Target(settings.collector_url + "/v1/traces", settings.api_token)
     outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
     caching = open_caching(plan, ask_now)
@@ -103,15 +107,17 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         trials=Trials(plan.routing.experiments, _open_trials(settings)),
         client=Client(str(lane)),
         traffic=Traffic(plan.resilience),
-        keys=KeyRing(state, routes.master_key),
+        keys=keys,
+        directory=Directory(shared.records),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
-        ledger=Ledger(home / "state.db"),
+        limits=Limiter(engine, plan.limits, keys.find_user_limits),
         origins=open_origins(home / "state.db", settings.redis_url),
         cache=caching.cache,
         ask=ask,
     )
     writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
     jobs = [
+        engine.run(),
         gateway.origins.write(),
         watch_clients(gateway),
         _refresh(gateway),
@@ -131,11 +137,11 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         await asyncio.wait((writing,))
         await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
-        gateway.ledger.close()
+        await engine.close()
         await gateway.origins.close()
         await gateway.trials.store.close()
         await caching.close()
-        state.close()
+        await shared.records.close()
 
 
 def _open_trials(settings: Settings) -> TrialStore:
@@ -162,8 +168,5 @@ async def answer_call(call: Call, gateway: Gateway) -> None:
 async def _refresh(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
-        try:
-            gateway.keys.refresh()
-        except sqlite3.Error as error:
-            logger.warning("the keys cannot be read now: %s", error)
+        await read_keys(gateway.keys)
         metrics.IN_FLIGHT.set(len(gateway.in_flight))

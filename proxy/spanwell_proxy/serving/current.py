@@ -17,7 +17,7 @@ from spanwell_proxy.plan import Plan, with_found
 logger = logging.getLogger(__name__)
 
 # What hangs on these is opened at a start: another word on it counts from the next one.
-AT_START: Final = ("cache", "batches", "limits", "guards", "routing")
+AT_START: Final = ("cache", "batches", "guards", "routing")
 
 
 class Current:
@@ -50,6 +50,8 @@ class Current:
         """New calls begin with this plan, and with what backends serve. Raises ConfigError, and changes nothing."""
         whole = with_found(plan, found)
         self.gateway.keys.set_master_key(whole.routes.master_key)
+        self.gateway.keys.set_groups(whole.routes.access_groups)
+        self.gateway.limits.use(whole.limits)
         self.gateway.trials.experiments = whole.routing.experiments
         self.gateway = replace(
             self.gateway,

@@ -39,7 +39,7 @@ async def show_models(name: str, headers: dict[bytes, bytes], receive: Receive, 
 
 def _list(call: Call, gateway: Gateway) -> dict[str, Any]:
     routes = gateway.routes
-    names = [*routes.deployments, *routes.aliases]
+    names = [*routes.deployments, *gateway.unions, *routes.aliases]
     listed = [name for name in dict.fromkeys(names) if name not in routes.hidden and _may_use(call, name)]
     models = [_describe(call, gateway, name) for name in listed]
     if call.api.dialect == "openai":
