@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 Role = Literal["", "viewer", "member", "team_admin", "admin"]
+Owner = Literal["key", "team", "user"]
 Period = Literal["hour", "day", "month", "total"]
 
 PUSD: Final = 10**12  # picodollars in a dollar: sums of prices a token are whole numbers
@@ -55,12 +56,10 @@ class Caller:
     user: str = ""
     role: Role = ""
     allowed: tuple[Names, ...] = ()
-    limits: Mapping[Literal["key", "team", "user"], Limits] = field(default_factory=dict)
+    limits: Mapping[Owner, Limits] = field(default_factory=dict)
     expires_at: float | None = None  # seconds since 1970
     metadata: Mapping[str, Any] = field(default_factory=dict)
     operator: bool = False
-    models: frozenset[str] = frozenset()
-    budgets: tuple[Budget, ...] = ()
 
     def may_use(self, model: str) -> bool:
         return all(names.admit(model) for names in self.allowed)

@@ -53,6 +53,8 @@ def _headers(call: Call, content_type: bytes) -> list[tuple[bytes, bytes]]:
         (b"traceparent", call.traceparent),
         (b"x-spanwell-overhead-ms", b"%.3f" % (call.overhead_s * 1000)),
     ]
+    if call.limited:
+        headers.extend(call.limited.headers)
     if call.cache:
         headers.append((b"x-spanwell-cache", call.cache.encode()))
     return headers

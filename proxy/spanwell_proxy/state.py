@@ -3,41 +3,9 @@
 import sqlite3
 from pathlib import Path
 
+from spanwell.transactions import transaction
+
 SCHEMA = """
--- LEGACY
-CREATE TABLE IF NOT EXISTS keys (
-    id TEXT PRIMARY KEY,
-    hash BLOB NOT NULL UNIQUE,  -- SHA-256 of the key: the key itself is shown once and kept nowhere
-    name TEXT NOT NULL,
-    team TEXT NOT NULL,
-    user TEXT NOT NULL,
-    models TEXT NOT NULL,  -- JSON list; empty means any
-    budgets TEXT NOT NULL,  -- JSON list of {period, limit_pusd}
-    metadata TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    expires_at REAL,
-    blocked INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS key_changes (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    number INTEGER NOT NULL  -- counts up, so that workers notice
-) STRICT;
-INSERT OR IGNORE INTO key_changes VALUES (1, 0);
-CREATE TABLE IF NOT EXISTS spending (
-    key_id TEXT NOT NULL,
-    period TEXT NOT NULL,
-    window INTEGER NOT NULL,  -- seconds since 1970 at which it began
-    spent_pusd INTEGER NOT NULL,
-    PRIMARY KEY (key_id, period, window)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS reservations (
-    id TEXT PRIMARY KEY,
-    key_id TEXT NOT NULL,
-    amount_pusd INTEGER NOT NULL,
-    expires_at REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS reservations_by_key ON reservations (key_id, expires_at, amount_pusd);
--- END LEGACY
 CREATE TABLE IF NOT EXISTS records (  -- keys, teams and users
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -87,6 +55,19 @@ CREATE TABLE IF NOT EXISTS cache (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS cache_by_age ON cache (stored_at, size_bytes);
 """
+BRING_OVER = """
+INSERT OR IGNORE INTO records SELECT 'key', id, json_object(
+    'name', name, 'team', team, 'user', user, 'models', json(models), 'metadata', json(metadata),
+    'budgets', (SELECT json_group_array(json_object(
+        'usd', format('%d.%012d', value ->> 'limit_pusd' / 1000000000000, value ->> 'limit_pusd' % 1000000000000),
+        'period', value ->> 'period')) FROM json_each(budgets)),
+    'rpm', NULL, 'tpm', NULL, 'concurrency', NULL, 'created_at', created_at, 'expires_at', expires_at,
+    'blocked', json(iif(blocked, 'true', 'false')), 'hash', lower(hex(hash)), 'former', NULL
+), row_number() OVER (ORDER BY created_at) FROM keys;
+INSERT OR IGNORE INTO secrets SELECT lower(hex(hash)), id FROM keys;
+INSERT OR IGNORE INTO used SELECT 'usd:key:' || key_id, period, window, spent_pusd FROM spending;
+DROP TABLE keys; DROP TABLE spending; DROP TABLE reservations; DROP TABLE key_changes
+"""
 BUSY_S = 5.0
 
 
@@ -98,4 +79,14 @@ def open_state(path: Path) -> sqlite3.Connection:
     state.execute("PRAGMA journal_mode = WAL")
     state.execute("PRAGMA synchronous = NORMAL")
     state.executescript(SCHEMA)
+    if state.execute("SELECT 1 FROM sqlite_schema WHERE name = 'key_changes'").fetchone():
+        _bring_over(state)
     return state
+
+
+def _bring_over(state: sqlite3.Connection) -> None:
+    """Keys, and what they spent, from the tables of version 0.1."""
+    with transaction(state):
+        if state.execute("SELECT 1 FROM sqlite_schema WHERE name = 'key_changes'").fetchone():  # nobody was faster
+            for statement in BRING_OVER.split(";"):
+                state.execute(statement)

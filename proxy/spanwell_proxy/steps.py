@@ -5,11 +5,8 @@ every call, whatever happened.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 
 from spanwell_proxy.body import parse_body, read_body
 from spanwell_proxy.caches.steps import keep_answer, look_in_cache
@@ -17,7 +14,7 @@ from spanwell_proxy.call import Call
 from spanwell_proxy.experiments.steps import direct, learn
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
-from spanwell_proxy.limits.budgets import estimate_pusd, to_pusd
+from spanwell_proxy.limits.steps import reserve_limits, settle_limits
 from spanwell_proxy.orders import Answered, Order, take_order
 from spanwell_proxy.replies import reply_error
 from spanwell_proxy.stored.steps import note_origin, stay_at_origin
@@ -30,7 +27,7 @@ Step = Callable[[Call, Gateway], Awaitable[None]]
 async def authenticate(call: Call, gateway: Gateway) -> None:
     """Who calls? Raises ApiError 401."""
     if call.caller is None:  # a call of our own knows in whose name it is made
-        call.caller = gateway.keys.find(call.headers, call.started_ns / 1e9)
+        call.caller = await gateway.keys.find(call.headers, call.started_ns / 1e9)
 
 
 async def read(call: Call, gateway: Gateway) -> None:
@@ -40,26 +37,8 @@ async def read(call: Call, gateway: Gateway) -> None:
     parse_body(call)
     if not gateway.find_group(call.model):
         raise ApiError(404, "model_not_found", f"the model {call.model!r} does not exist", param="model")
-    if call.caller and call.caller.models and call.model not in call.caller.models:
+    if call.caller and not call.caller.may_use(call.model):
         raise ApiError(403, "model_not_allowed", f"this key may not use the model {call.model!r}", param="model")
-
-
-async def reserve_budget(call: Call, gateway: Gateway) -> None:
-    """Only keys with budgets pay for this. Raises ApiError 429."""
-    if not call.caller or not call.caller.budgets:
-        return
-    models = (call.target, *gateway.routes.fallbacks.get(call.target, ()))
-    now = datetime.now(UTC)
-    members = (one.deployment for model in models for one in gateway.find_group(model))
-    prices = [price for member in members if (price := member.find_price(now))]
-    amount_pusd = estimate_pusd(call.request, len(call.body), prices)
-    # Named before it is made: a call that is cancelled while it waits for the reservation frees it all the same.
-    call.reservation = secrets.token_hex(12)
-    try:
-        await gateway.ledger.reserve(call.reservation, call.caller.key_id, call.caller.budgets, amount_pusd)
-    except ApiError:
-        call.reservation = ""
-        raise
 
 
 async def settle(call: Call, gateway: Gateway) -> None:
@@ -72,15 +51,13 @@ async def settle(call: Call, gateway: Gateway) -> None:
     else:
         metrics.UNAUTHORIZED.inc()
     try:
-        if call.caller and call.reservation:
-            cost_pusd = to_pusd(call.cost_usd or Decimal(0))
-            await gateway.ledger.settle(call.caller.key_id, call.caller.budgets, call.reservation, cost_pusd)
+        settle_limits(call, gateway)
     finally:
         if gateway.cache:
             keep_answer(call, gateway.cache)
 
 
-STEPS: tuple[Step, ...] = (authenticate, read, stay_at_origin, direct, reserve_budget, look_in_cache, call_upstream)
+STEPS: tuple[Step, ...] = (authenticate, read, stay_at_origin, direct, reserve_limits, look_in_cache, call_upstream)
 
 
 async def run(call: Call, gateway: Gateway) -> None:

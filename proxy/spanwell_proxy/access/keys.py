@@ -1,65 +1,72 @@
 """Virtual keys: who a secret belongs to. Secrets are hashed at rest, and looked up in memory."""
 
 import hashlib
-import secrets
-import sqlite3
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
+from typing import Any, NamedTuple
 
 from spanwell.loopback import is_for_this_machine
-from spanwell.transactions import transaction
-from spanwell_proxy.caller import Budget, Caller
+from spanwell_proxy.access.documents import Groups, is_blocked, read_caller, read_limits
+from spanwell_proxy.access.records import Document, Record, Records, RecordsAwayError
+from spanwell_proxy.caller import Caller, Limits
 from spanwell_proxy.failures import ApiError
 
-OPERATOR = Caller(operator=True)
+OPERATOR = Caller(operator=True, role="admin")
 NO_KEY = ApiError(401, "invalid_api_key", "no API key was given: send `Authorization: Bearer KEY`")
 WRONG_KEY = ApiError(401, "invalid_api_key", "this API key is not valid")  # unknown, blocked, expired: one answer
 NOT_LOCAL = ApiError(
     403, "not_for_this_machine", "without keys only this machine may call: set general_settings.master_key"
 )
+UNKNOWN_YET = ApiError(503, "state_unavailable", "the keys cannot be read now; try again", retry_after_s=1.0)
 HEADERS = (b"api-key", b"x-api-key")
+NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True)
-class NewKey:
-    """What a key shall allow. `secret` is given to import a key that exists elsewhere; empty makes one."""
+class Holder(NamedTuple):
+    """Whose a secret is, and until when: one that was rotated is good for a while."""
 
-    name: str = ""
-    team: str = ""
-    user: str = ""
-    models: tuple[str, ...] = ()
-    budgets: tuple[Budget, ...] = ()
-    expires_at: float | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    secret: str = field(default="", repr=False)
+    caller: Caller
+    until: float | None = None
 
 
 class KeyRing:
-    """All keys in memory. `refresh` looks whether any worker changed them, which costs one small read."""
+    """All keys in memory. `refresh` reads what any worker has changed since."""
 
-    def __init__(self, state: sqlite3.Connection, master_key: str) -> None:
-        self._state = state
-        self._master = {hash_key(master_key.encode()): OPERATOR} if master_key else {}
-        self._callers: dict[bytes, Caller] = {}
-        self._is_open = False
+    def __init__(self, records: Records, master_key: str, groups: Groups | None = None) -> None:
+        self._records = records
+        self._groups: Groups = groups or {}
+        self._documents: dict[str, dict[str, Document]] = {"key": {}, "team": {}, "user": {}}
+        self._holders: dict[bytes, Holder] = {}
+        self._secrets: dict[str, list[bytes]] = {}  # by key id
         self._seen = -1
-        self.refresh()
+        self.set_master_key(master_key)
 
-    def find(self, headers: Mapping[bytes, bytes], now: float) -> Caller:
-        """The caller a request's key belongs to; without any key, whoever is on this machine. ApiError 401 or 403."""
+    def set_master_key(self, master_key: str) -> None:
+        """Another configuration may name another one."""
+        self._master = {hash_key(master_key.encode())} if master_key else set()
+
+    def set_groups(self, groups: Groups) -> None:
+        """Names that stand for several models: `groups` of another configuration."""
+        if groups != self._groups:
+            self._groups = groups
+            for key_id in self._documents["key"]:
+                self._rebuild(key_id)
+
+    async def find(self, headers: Mapping[bytes, bytes], now: float) -> Caller:
+        """The caller a request's key belongs to; without any key, whoever is on this machine.
+
+        Raises ApiError 401, 403, or 503 while nobody can know.
+        """
         secret = read_secret(headers)
         if secret:
             digest = hash_key(secret)
-            caller = self._callers.get(digest)
-            if caller is None and self.refresh():
-                caller = self._callers.get(digest)
-            if caller and (caller.expires_at is None or now < caller.expires_at):
+            if digest in self._master:
+                return OPERATOR
+            caller = self._look_up(digest, now) or await self._look_again(digest, now)
+            if caller:
                 return caller
-        if self._is_open:
+        if self._seen < 0 and not self._master:
+            raise UNKNOWN_YET
+        if not self._master and not self._documents["key"]:
             if not _is_local(headers):
                 raise NOT_LOCAL
             return OPERATOR
@@ -69,83 +76,62 @@ class KeyRing:
         """Whether the request carries the master key."""
         return hash_key(read_secret(headers)) in self._master
 
-    def set_master_key(self, master_key: str) -> None:
-        """Another configuration may name another one."""
-        self._master = {hash_key(master_key.encode()): OPERATOR} if master_key else {}
-        self._seen = -1
-        self.refresh()
+    def find_user_limits(self, name: str) -> Limits | None:
+        """Of a user that is known, whoever's key it calls with."""
+        user = self._documents["user"].get(name)
+        return None if user is None else read_limits(user)
 
-    def refresh(self) -> bool:
-        """Read the keys again if they were changed; whether they were."""
-        (number,) = self._state.execute("SELECT number FROM key_changes").fetchone()
-        if number == self._seen:
-            return False
-        rows = self._state.execute("SELECT * FROM keys")
-        names = [column[0] for column in rows.description]
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        self._callers = {row["hash"]: _read_caller(row) for row in found if not row["blocked"]} | self._master
-        self._is_open = not found and not self._master
-        self._seen = number
-        return True
+    async def refresh(self) -> bool:
+        """Read what was changed; whether anything was. Raises RecordsAwayError."""
+        records = await self._records.read_since(self._seen)
+        for record in records:
+            self._note(record)
+        self._seen = max((record.revision for record in records), default=max(self._seen, 0))
+        return bool(records)
 
+    def _look_up(self, digest: bytes, now: float) -> Caller | None:
+        holder = self._holders.get(digest)
+        if holder is None or (holder.until is not None and now >= holder.until):
+            return None
+        expires_at = holder.caller.expires_at
+        return holder.caller if expires_at is None or now < expires_at else None
 
-def create_key(state: sqlite3.Connection, key: NewKey) -> tuple[str, str]:
-    """Store a key and return (id, secret): the only time the secret is seen. Raises ApiError 409 if it exists."""
-    key_id, secret = "key_" + secrets.token_hex(8), key.secret or "sk-spanwell-" + secrets.token_urlsafe(32)
-    budgets = [{"period": budget.period, "limit_pusd": budget.limit_pusd} for budget in key.budgets]
-    try:
-        with transaction(state):
-            state.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (
-                    key_id,
-                    hash_key(secret.encode()),
-                    key.name,
-                    key.team,
-                    key.user,
-                    orjson.dumps(key.models).decode(),
-                    orjson.dumps(budgets).decode(),
-                    orjson.dumps(key.metadata).decode(),
-                    time.time(),
-                    key.expires_at,
-                ),
-            )
-            _note_change(state)
-    except sqlite3.IntegrityError as error:
-        raise ApiError(409, "key_exists", "this key exists already") from error
-    return key_id, secret
+    async def _look_again(self, digest: bytes, now: float) -> Caller | None:
+        """A key may have been made a moment ago, by another worker."""
+        try:
+            return self._look_up(digest, now) if await self.refresh() else None
+        except RecordsAwayError as error:
+            raise UNKNOWN_YET from error
 
+    def _note(self, record: Record) -> None:
+        known = self._documents[record.kind]
+        if record.document is None:
+            known.pop(record.id, None)
+        else:
+            known[record.id] = record.document
+        keys = self._documents["key"]
+        if record.kind == "key":
+            self._rebuild(record.id)
+            return
+        for key_id in [key_id for key_id, key in keys.items() if key[record.kind] == record.id]:
+            self._rebuild(key_id)
 
-def list_keys(state: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Every key without its hash, oldest first."""
-    rows = state.execute(
-        "SELECT id, name, team, user, models, budgets, metadata, created_at, expires_at, blocked FROM keys"
-        " ORDER BY created_at"
-    )
-    names = [column[0] for column in rows.description]
-    keys = [dict(zip(names, row, strict=True)) for row in rows]
-    return [
-        key
-        | {name: orjson.loads(key[name]) for name in ("models", "budgets", "metadata")}
-        | {"blocked": bool(key["blocked"])}
-        for key in keys
-    ]
-
-
-def block_key(state: sqlite3.Connection, key_id: str) -> bool:
-    """Refuse the key from now on; false if there is none of this id."""
-    with transaction(state):
-        changed = state.execute("UPDATE keys SET blocked = 1 WHERE id = ?", (key_id,)).rowcount
-        _note_change(state)
-    return changed > 0
-
-
-def delete_key(state: sqlite3.Connection, key_id: str) -> bool:
-    """Forget the key; what it spent stays on record. False if there is none of this id."""
-    with transaction(state):
-        changed = state.execute("DELETE FROM keys WHERE id = ?", (key_id,)).rowcount
-        _note_change(state)
-    return changed > 0
+    def _rebuild(self, key_id: str) -> None:
+        for digest in self._secrets.pop(key_id, ()):
+            self._holders.pop(digest, None)
+        key = self._documents["key"].get(key_id)
+        if key is None:
+            return
+        team = self._documents["team"].get(key["team"], NOTHING)
+        user = self._documents["user"].get(key["user"], NOTHING)
+        if is_blocked(key, team, user):
+            return
+        caller = read_caller(key_id, key, team, user, self._groups)
+        found = {bytes.fromhex(key["hash"]): Holder(caller)}
+        if former := key.get("former"):
+            found[bytes.fromhex(former["hash"])] = Holder(caller, former["until"])
+        self._holders |= found
+        self._secrets[key_id] = list(found)
 
 
 def read_secret(headers: Mapping[bytes, bytes]) -> bytes:
@@ -156,28 +142,13 @@ def read_secret(headers: Mapping[bytes, bytes]) -> bytes:
     return next((headers[name] for name in HEADERS if name in headers), b"")
 
 
+def hash_key(secret: bytes) -> bytes:
+    # A key is 32 random bytes, so one round of SHA-256 is enough: there is no dictionary to try. What is compared is
+    # the digest, so the time it takes tells nothing of the key.
+    return hashlib.sha256(secret).digest()
+
+
 def _is_local(headers: Mapping[bytes, bytes]) -> bool:
     origin = headers.get(b"origin")
     host = headers.get(b"host", b"").decode("latin-1")
     return is_for_this_machine(host, None if origin is None else origin.decode("latin-1"))
-
-
-def hash_key(secret: bytes) -> bytes:
-    # A key is 32 random bytes, so one round of SHA-256 is enough: there is no dictionary to try.
-    return hashlib.sha256(secret).digest()
-
-
-def _note_change(state: sqlite3.Connection) -> None:
-    state.execute("UPDATE key_changes SET number = number + 1")
-
-
-def _read_caller(row: Mapping[str, Any]) -> Caller:
-    return Caller(
-        key_id=row["id"],
-        team=row["team"],
-        user=row["user"],
-        models=frozenset(orjson.loads(row["models"])),
-        budgets=tuple(Budget(**budget) for budget in orjson.loads(row["budgets"])),
-        expires_at=row["expires_at"],
-        metadata=orjson.loads(row["metadata"]),
-    )

@@ -165,12 +165,23 @@ def _read_routing(entry: Entry, where: str) -> dict[str, Any]:
         "tags": read_words(params, "tags", where),
         "capacity": Capacity(read_whole(params, "rpm", where), read_whole(params, "tpm", where), parallel),
         "context_tokens": longest or read_whole(info, "max_input_tokens", f"{entry.where}.model_info"),
+        "output_tokens": _read_longest_answer(entry),
         "mode": read_text(info, "mode", f"{entry.where}.model_info") or read_text(params, "mode", where),
         "defaults": _read_defaults(params, where),
         "dropped": frozenset(read_words(params, "additional_drop_params", where)),
         "cooldown_s": None if cooldown is None else read_number(params, "cooldown_time", 0, where),
         "backend": str(entry.item.get("backend", "")),
     }
+
+
+def _read_longest_answer(entry: Entry) -> int | None:
+    """The most tokens that its answers have: as the file says, else as the price list does."""
+    where, listed = f"{entry.where}.model_info", entry.context.prices.entries
+    own = read_whole(entry.info, "max_output_tokens", where) or read_whole(entry.info, "max_tokens", where)
+    whole = str(entry.params.get("model", ""))
+    known = listed.get(whole) or listed.get(whole.partition("/")[2]) or {}
+    most = known.get("max_output_tokens")
+    return own or (most if isinstance(most, int) and most > 0 else None)
 
 
 def _read_defaults(params: Mapping[str, Any], where: str) -> dict[str, Any]:

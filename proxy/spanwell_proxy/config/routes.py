@@ -67,6 +67,7 @@ class Deployment:
     tags: tuple[str, ...] = ()
     capacity: Capacity = ANY_NUMBER
     context_tokens: int | None = None  # the longest input, where it is known
+    output_tokens: int | None = None  # the longest answer, where it is known
     mode: str = ""  # chat, embedding, …: what the file says it is for
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of a request that says nothing else
     dropped: frozenset[str] = frozenset()  # what is left out of a request

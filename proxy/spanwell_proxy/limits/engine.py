@@ -42,6 +42,10 @@ class Engine:
         self._admits_soon = False
         self._tidy_at = 0.0
 
+    def set_rules(self, wait_s: float, on_failure: OnFailure) -> None:
+        """Another configuration may have others."""
+        self._wait_s, self._on_failure = wait_s, on_failure
+
     def now(self) -> float:
         """Seconds since 1970 on the store's clock. It does not jump when this host's clock is set."""
         return time.monotonic() + self._ahead_s
@@ -94,8 +98,6 @@ class Engine:
 
     async def read_spent(self, quota: str) -> list[Spend]:
         """All that is on record for a quota, oldest first."""
-        if self.book.dirty:
-            self._wake.set()
         return await self.store.read_spent(quota)
 
     async def close(self) -> None:

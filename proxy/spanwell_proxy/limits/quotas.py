@@ -38,6 +38,7 @@ class Quota:
         object.__setattr__(self, "id", f"{self.unit}:{self.scope}:{self.who}")
 
 
+@lru_cache(4096)
 def make_quotas(scope: Scope, who: str, limits: Limits, *, counted: bool) -> tuple[Quota, ...]:
     """The quotas of `limits`; what is spent is `counted` for some though nothing bounds it."""
     made = []

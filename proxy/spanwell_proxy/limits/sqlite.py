@@ -29,7 +29,8 @@ BOOK = (
 )
 OTHERS = (
     "SELECT coalesce(sum(held), 0), coalesce(sum(reserved), 0), coalesce(max(need > 0), 0),"
-    " coalesce(sum(first) FILTER (WHERE need > 0 AND (since, worker) < (?, ?)), 0) FROM leases WHERE quota = ? AND worker <> ?"
+    " coalesce(sum(first) FILTER (WHERE need > 0 AND (since, worker) < (?, ?)), 0)"
+    " FROM leases WHERE quota = ? AND worker <> ?"
 )
 RECALLED = (
     "SELECT mine.quota FROM leases AS mine WHERE mine.worker = ? AND mine.held > mine.reserved"

@@ -118,6 +118,10 @@ def _facts(call: Call, answer: Document | None) -> Facts:
         facts[c.TAGS] = orjson.dumps(call.tags).decode()
     if failure and is_error(call):
         facts[c.ERROR_TYPE] = failure.kind
+    if call.limited:
+        facts[c.BUDGET_STATE] = call.limited.state
+        if call.limited.left_usd is not None:
+            facts[c.BUDGET_LEFT_USD] = write_usd(call.limited.left_usd)
     if caller:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
     if call.deployment:

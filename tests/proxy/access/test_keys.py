@@ -7,8 +7,8 @@ import pytest
 
 from spanwell import conventions as c
 from spanwell_proxy.access.keys import KeyRing
+from spanwell_proxy.access.records import SqliteRecords
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.state import open_state
 from tests.proxy.backend import Backend
 from tests.proxy.gateway import ASK, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
@@ -145,10 +145,14 @@ async def test_without_keys_a_page_from_elsewhere_is_refused(
 async def test_when_every_key_is_blocked_nobody_comes_in(proxy: Proxy, backend: Backend, tmp_path: Path) -> None:
     made = await make(proxy, name="demo")
     await proxy.post({}, f"/admin/keys/{made['id']}/block")
-    ring = KeyRing(open_state(tmp_path / "proxy" / "state.db"), master_key="")
+    records = SqliteRecords(tmp_path / "proxy" / "state.db")
+    ring = KeyRing(records, master_key="")
+    await ring.refresh()
 
     with pytest.raises(ApiError, match="no API key"):
-        ring.find({b"host": b"localhost"}, 0.0)
+        await ring.find({b"host": b"localhost"}, 0.0)
+
+    await records.close()
 
 
 async def test_a_wrong_field_is_named(proxy: Proxy) -> None:

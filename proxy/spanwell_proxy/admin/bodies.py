@@ -1,0 +1,121 @@
+"""What the administration API takes and shows of keys, teams and users."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from spanwell_proxy.access.records import Document
+
+Name = Annotated[str, Field(max_length=256)]
+Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s/?#%]+$")]
+Rate = Annotated[int, Field(ge=0, le=10**12)]
+Models = Annotated[list[Name], Field(max_length=1000)]
+TIMES: Final = ("created_at", "expires_at")
+STORED_AS_TEXT: Final = "usd"  # a float would lose digits
+
+
+class BudgetIn(BaseModel):
+    """At most `usd` US dollars in each `period`; from the share `soft` of it on, the model `downgrade` answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    usd: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=12)]
+    period: Literal["hour", "day", "month", "total"]
+    soft: Annotated[float, Field(gt=0, le=1)] | None = None
+    downgrade: Name | None = None
+
+
+Budgets = Annotated[list[BudgetIn], Field(max_length=8)]
+
+
+class TeamIn(BaseModel):
+    """A team to make. Its name is what keys name it by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Id
+    models: Models = []
+    budgets: Budgets = []
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    concurrency: Rate | None = None
+    expires_at: AwareDatetime | None = None
+    metadata: dict[str, Any] = {}
+
+
+class UserIn(TeamIn):
+    """A user to make."""
+
+    team: Name = ""
+    role: Literal["", "viewer", "member", "team_admin", "admin"] = ""
+
+
+class KeyIn(TeamIn):
+    """A key to make. `key` imports one that exists elsewhere."""
+
+    name: Name = ""
+    team: Name = ""
+    user: Name = ""
+    key: str | None = Field(None, min_length=8, max_length=256, pattern=r"^[\x21-\x7e]+$", repr=False)
+
+
+class TeamPatch(BaseModel):
+    """What is given is changed; null takes a limit away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: Models = []
+    budgets: Budgets = []
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    concurrency: Rate | None = None
+    expires_at: AwareDatetime | None = None
+    metadata: dict[str, Any] = {}
+
+
+class UserPatch(TeamPatch):
+    team: Name = ""
+    role: Literal["", "viewer", "member", "team_admin", "admin"] = ""
+
+
+class KeyPatch(TeamPatch):
+    name: Name = ""
+    team: Name = ""
+    user: Name = ""
+
+
+class RotateIn(BaseModel):
+    """For how long the old key is good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grace_seconds: Annotated[float, Field(ge=0, le=30 * 86400)] = 3600
+
+
+def to_document(given: BaseModel, *, whole: bool) -> Document:
+    """As it is stored; of a change only what was given."""
+    fields = given.model_dump(exclude_unset=not whole, exclude={"key"})
+    if fields.get("expires_at") is not None:
+        fields["expires_at"] = fields["expires_at"].timestamp()
+    if "budgets" in fields:
+        fields["budgets"] = [
+            {name: str(value) if name == STORED_AS_TEXT else value for name, value in budget.items()}
+            for budget in fields["budgets"]
+        ]
+    return fields
+
+
+def show(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is shown: numbers and moments that people read."""
+    budgets = [
+        {key: float(value) if key == STORED_AS_TEXT else value for key, value in budget.items() if value is not None}
+        for budget in document.get("budgets") or ()
+    ]
+    times = {
+        key: datetime.fromtimestamp(document[key], UTC).isoformat() if document.get(key) is not None else None
+        for key in TIMES
+    }
+    return {"id": name} | dict(document) | times | {"budgets": budgets}
