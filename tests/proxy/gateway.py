@@ -53,6 +53,10 @@ class Proxy:
         async with httpx.AsyncClient(timeout=60.0, verify=PLAIN) as client:
             return await client.get(self.url + path, headers={"authorization": f"Bearer {key or self.key}"})
 
+    async def delete(self, path: str, key: str = "") -> httpx.Response:
+        async with httpx.AsyncClient(timeout=60.0, verify=PLAIN) as client:
+            return await client.delete(self.url + path, headers={"authorization": f"Bearer {key or self.key}"})
+
 
 def deployment(url: str, name: str = "fox", **params: Any) -> dict[str, Any]:
     given = {"model": "hosted_vllm/tiny", "api_base": url, "api_key": SECRET, **PRICES}
