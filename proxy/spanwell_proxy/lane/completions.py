@@ -27,6 +27,19 @@ def tidy_chunk(chunk: Json) -> Json:
     return _tidy_usage(chunk)
 
 
+def tidy_text(completion: Json) -> Json:
+    """A text completion, or a chunk of one."""
+    for choice in completion.get("choices", ()):
+        choice.setdefault("text", "")
+        choice.setdefault("finish_reason", None)
+        choice.setdefault("logprobs", None)
+    if completion.get("usage") and not any(
+        choice["text"] or choice["finish_reason"] for choice in completion["choices"]
+    ):
+        completion["choices"] = []
+    return _tidy_usage(completion)
+
+
 def read_details(usage: Mapping[str, Any]) -> tuple[Json, Json]:
     """The kinds of tokens that were sent, and of those that were received."""
     return usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}

@@ -16,6 +16,7 @@ from asyncio.subprocess import Process
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from prometheus_client import Counter
 
@@ -37,6 +38,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 WORN = b"w"
 
 
+class Wear(NamedTuple):
+    """When a process is replaced: LiteLLM is known to grow. A fresh one has 0.3 GB."""
+
+    calls: int = 100_000
+    memory_bytes: int = 1024 * 1024 * 1024
+
+
 @dataclass(frozen=True, eq=False)
 class Lane:
     """One process, and the pipe on which it says how it is."""
@@ -45,6 +53,9 @@ class Lane:
     pipe: asyncio.StreamReader
     started: float
     spoke: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+WEAR: Final = Wear()
 
 
 def lane_socket(data: Path) -> Path:
@@ -56,38 +67,82 @@ def lane_socket(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"spanwell-{os.getuid()}" / f"{digest}.sock"
 
 
-async def keep_lane(path: Path, *, at_once: bool) -> None:
+async def keep_lane(path: Path, *, at_once: bool, wear: Wear = WEAR) -> None:
     """Start the lane, at once or when the first call comes for it, and keep it running until cancelled."""
-    listener = _listen(path)
-    lanes: set[Lane] = set()
-    leaving: set[asyncio.Task[None]] = set()
-    try:
+    with _listen(path) as listener:
         if not at_once:
             await _await_call(listener)
+        keeper = Keeper(listener, wear)
+        try:
+            await keeper.run()
+        finally:
+            await keeper.stop()
+
+
+class Keeper:
+    """Every process there is: the one that serves, and those that still end their calls."""
+
+    def __init__(self, listener: socket.socket, wear: Wear) -> None:
+        self._listener = listener
+        self._wear = wear
+        self._lanes: set[Lane] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
         pause_s, why = 0.0, "first"
         while True:
-            lane = await _watch(await _start(listener, lanes, why), listener, lanes, leaving)
-            await _retire(lane, lanes)
+            lane = await self._watch(await self._start(why))
+            await self._retire(lane)
             logger.warning("the LiteLLM lane ended with status %s; starting it again", lane.process.returncode)
-            pause_s, why = await _pause(lane, pause_s, listener), "again"
-    finally:
-        for task in leaving:
+            pause_s, why = await self._pause(lane, pause_s), "again"
+
+    async def stop(self) -> None:
+        for task in self._leaving:
             task.cancel()
-        await asyncio.gather(*(_stop(lane, GRACE_S) for lane in lanes))
-        listener.close()
+        await asyncio.gather(*(_stop(lane, GRACE_S) for lane in self._lanes))
 
+    async def _start(self, why: str) -> Lane:
+        STARTS.labels(why).inc()
+        lane = await _start_process(self._listener, self._wear)
+        self._lanes.add(lane)
+        return lane
 
-async def _pause(lane: Lane, before_s: float, listener: socket.socket) -> float:
-    """Who lived long is followed at once; behind who never spoke, callers must not wait for what may never come."""
-    if time.monotonic() - lane.started > SHORT_LIFE_S:
-        return 0.0
-    if not lane.spoke.is_set():
-        with suppress(BlockingIOError):
-            while True:
-                listener.accept()[0].close()
-    pause_s = min(LONGEST_PAUSE_S, before_s * 2 or FIRST_PAUSE_S)
-    await asyncio.sleep(pause_s)
-    return pause_s
+    async def _watch(self, lane: Lane) -> Lane:
+        """Until a process ends or is silent; one that is worn is replaced by a fresh one first. Returns the last."""
+        said = await _hear(lane, START_S)
+        while said:
+            if said.endswith(WORN):
+                lane = await self._replace(lane)
+            said = await _hear(lane, SILENCE_S)
+        return lane
+
+    async def _replace(self, worn: Lane) -> Lane:
+        fresh = await self._start("worn")
+        if await _hear(fresh, START_S):
+            task = asyncio.create_task(self._retire(worn))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            return fresh
+        logger.error("no fresh LiteLLM lane can be started: the worn one goes on")
+        await self._retire(fresh)
+        await asyncio.sleep(LONGEST_PAUSE_S)
+        return worn
+
+    async def _retire(self, lane: Lane) -> None:
+        await _stop(lane, DRAIN_S)
+        self._lanes.discard(lane)
+
+    async def _pause(self, lane: Lane, before_s: float) -> float:
+        """Who lived long is followed at once; behind who never spoke, callers must not wait for what may never come."""
+        if time.monotonic() - lane.started > SHORT_LIFE_S:
+            return 0.0
+        if not lane.spoke.is_set():
+            with suppress(BlockingIOError):
+                while True:
+                    self._listener.accept()[0].close()
+        pause_s = min(LONGEST_PAUSE_S, before_s * 2 or FIRST_PAUSE_S)
+        await asyncio.sleep(pause_s)
+        return pause_s
 
 
 def _listen(path: Path) -> socket.socket:
@@ -113,45 +168,20 @@ async def _await_call(listener: socket.socket) -> None:
         loop.remove_reader(listener)
 
 
-async def _start(listener: socket.socket, lanes: set[Lane], why: str) -> Lane:
-    STARTS.labels(why).inc()
+async def _start_process(listener: socket.socket, wear: Wear) -> Lane:
     reading, writing = os.pipe()
     pipe = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(pipe), os.fdopen(reading, "rb", 0)
     )
     descriptors = (listener.fileno(), writing)
+    # -P: what lies in the working directory is not LiteLLM's to import.
+    command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, (*descriptors, *wear))]
     try:
-        # -P: what lies in the working directory is not LiteLLM's to import.
-        command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, descriptors)]
         process = await asyncio.create_subprocess_exec(*command, pass_fds=descriptors, env=scrub(os.environ))
     finally:
         os.close(writing)
-    lane = Lane(process, pipe, time.monotonic())
-    lanes.add(lane)
-    return lane
-
-
-async def _watch(lane: Lane, listener: socket.socket, lanes: set[Lane], leaving: set[asyncio.Task[None]]) -> Lane:
-    """Until a process ends or is silent; one that is worn is replaced by a fresh one first. Returns the last."""
-    said = await _hear(lane, START_S)
-    while said:
-        if said.endswith(WORN):
-            fresh = await _start(listener, lanes, "worn")
-            if await _hear(fresh, START_S):
-                task = asyncio.create_task(_retire(lane, lanes))
-                leaving.add(task)
-                task.add_done_callback(leaving.discard)
-                lane = fresh
-            else:
-                await _retire(fresh, lanes)
-        said = await _hear(lane, SILENCE_S)
-    return lane
-
-
-async def _retire(lane: Lane, lanes: set[Lane]) -> None:
-    await _stop(lane, DRAIN_S)
-    lanes.discard(lane)
+    return Lane(process, pipe, time.monotonic())
 
 
 async def _hear(lane: Lane, timeout_s: float) -> bytes:
@@ -160,7 +190,8 @@ async def _hear(lane: Lane, timeout_s: float) -> bytes:
         said = await asyncio.wait_for(lane.pipe.read(4096), timeout_s)
     except TimeoutError:
         logger.error("the LiteLLM lane has said nothing for %g s", timeout_s)
-        lane.process.kill()
+        with suppress(ProcessLookupError):
+            lane.process.kill()
         return b""
     if said:
         lane.spoke.set()

@@ -26,6 +26,7 @@ KINDS = {
 }
 # What providers say of themselves in a body whose status LiteLLM does not hand on.
 SAID = {"overloaded_error": (529, "upstream_overloaded"), "request_too_large": (413, "request_too_large")}
+NO_ANSWER = ("TransportError", "ClientConnectionError", "ClientPayloadError")  # of httpx and aiohttp
 PREFIX = re.compile(r"(litellm\.\w+: |\w+(Exception|Error) - |\w+Error: )+")
 SUFFIX = re.compile(r"\s*(\nTraceback \(|Handle with `litellm|\n?Received Messages=|Original exception: ).*", re.DOTALL)
 SECRET_NAME = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
@@ -78,8 +79,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_transport(error: BaseException) -> bool:
-    """Whether a client for HTTP says that there was no answer."""
-    return type(error).__module__.startswith(("aiohttp", "httpx", "httpcore"))
+    """Whether a client for HTTP says that there was no answer, or no whole one."""
+    return any(parent.__name__ in NO_ANSWER for parent in type(error).__mro__)
 
 
 def _words(text: str) -> str:

@@ -35,8 +35,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_CALLS = 1000  # at a time: each holds some 100 KB
-MOST_SERVED = 100_000  # LiteLLM is known to grow
-MOST_MEMORY_BYTES = 1024 * 1024 * 1024  # a fresh one has 0.3 GB
 BEAT_S = 1.0
 POLL_S = 0.05
 ALIVE, WORN = b".", b"w"  # what is said on the pipe; the first byte means ready
@@ -45,9 +43,11 @@ JSON = (b"content-type", b"application/json")
 
 
 class Lane:
-    """One process's errands, counted."""
+    """One process's errands, counted. It is worn after `most_calls`, or when it holds `most_bytes` of memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_calls: int, most_bytes: int) -> None:
+        self.most_calls = most_calls
+        self.most_bytes = most_bytes
         self.running = 0
         self.served = 0
         self.started = time.monotonic()
@@ -75,7 +75,7 @@ class Lane:
 
     def is_worn(self) -> bool:
         """Whether it is time for a fresh process."""
-        return self.served >= MOST_SERVED or resident_bytes() > MOST_MEMORY_BYTES
+        return self.served >= self.most_calls or resident_bytes() > self.most_bytes
 
 
 def resident_bytes() -> int:
@@ -166,8 +166,7 @@ async def _send_part(send: Send, data: bytes, *, last: bool = False) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
-async def _serve(listener: socket.socket, pipe: int) -> None:
-    lane = Lane()
+async def _serve(lane: Lane, listener: socket.socket, pipe: int) -> None:
     config = uvicorn.Config(
         lane.app,
         interface="asgi3",
@@ -183,11 +182,13 @@ async def _serve(listener: socket.socket, pipe: int) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110 uvicorn has no event for it
         await asyncio.sleep(POLL_S)
-    # uvicorn would hang up on connections whose request has not come yet.
     leaving = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, leaving.set)
     jobs = [asyncio.create_task(job) for job in (end_with_parent(), _beat(lane, pipe))]
-    await leaving.wait()
+    if server.started:
+        await leaving.wait()
+    # uvicorn itself would hang up on connections whose request has not come yet.
     for accepting in server.servers:
         accepting.close()
     while server.server_state.connections:  # noqa: ASYNC110 nor for this
@@ -206,10 +207,10 @@ async def _beat(lane: Lane, pipe: int) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s lane %(levelname)s %(message)s", stream=sys.stderr)
-    descriptor, pipe = map(int, sys.argv[1:])
+    descriptor, pipe, *worn_at = map(int, sys.argv[1:])
     with socket.socket(fileno=descriptor) as listener:
         listener.setblocking(False)
-        uvloop.run(_serve(listener, pipe))
+        uvloop.run(_serve(Lane(*worn_at), listener, pipe))
 
 
 if __name__ == "__main__":

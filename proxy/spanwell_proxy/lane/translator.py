@@ -20,7 +20,7 @@ from litellm.responses.litellm_completion_transformation.transformation import L
 from spanwell_proxy.errand import Errand, File
 from spanwell_proxy.failures import ApiError, bad_request
 from spanwell_proxy.lane import parameters
-from spanwell_proxy.lane.completions import Json, tidy_chunk, tidy_completion
+from spanwell_proxy.lane.completions import Json, tidy_chunk, tidy_completion, tidy_text
 from spanwell_proxy.lane.messages import MessageEvents, to_message
 from spanwell_proxy.lane.parameters import check_messages, check_response, check_shape, pick, read_numbers
 from spanwell_proxy.lane.responses import Origin, ResponseEvents, to_response
@@ -54,7 +54,7 @@ async def chat(errand: Errand, trace: Mapping[str, str]) -> Reply:
     _check_shape(errand)
     answer = await litellm.acompletion(**_arguments(errand, asked, trace))
     if asked.get("stream"):
-        return Reply(_events(answer), EVENT_STREAM)
+        return Reply(_events(answer, tidy_chunk), EVENT_STREAM)
     return Reply(orjson.dumps(tidy_completion(_plain(answer))))
 
 
@@ -65,8 +65,8 @@ async def completions(errand: Errand, trace: Mapping[str, str]) -> Reply:
     _check_shape(errand)
     answer = await litellm.atext_completion(**_arguments(errand, asked, trace))
     if asked.get("stream"):
-        return Reply(_events(answer), EVENT_STREAM)
-    return Reply(orjson.dumps(_plain(answer)))
+        return Reply(_events(answer, tidy_text), EVENT_STREAM)
+    return Reply(orjson.dumps(tidy_text(_plain(answer))))
 
 
 async def messages(errand: Errand, trace: Mapping[str, str]) -> Reply:
@@ -195,9 +195,9 @@ async def translate(errand: Errand, trace: Mapping[str, str]) -> Reply:
     return await translation(errand, trace)
 
 
-async def _events(answer: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+async def _events(answer: AsyncIterator[Any], tidy: Callable[[Json], Json]) -> AsyncIterator[bytes]:
     async for chunk in answer:
-        yield b"data: " + orjson.dumps(tidy_chunk(_plain(chunk))) + b"\n\n"
+        yield b"data: " + orjson.dumps(tidy(_plain(chunk))) + b"\n\n"
     yield DONE
 
 
