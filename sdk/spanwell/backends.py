@@ -37,6 +37,7 @@ class Backend:
     """
 
     name: str
+    address: str  # host:port
     origin: str
     base: str
     api_key: str = field(default="", repr=False)
@@ -73,6 +74,7 @@ def read_backend(item: Mapping[str, Any], where: str) -> Backend:
     price = item.get("usd_per_gpu_hour")
     return Backend(
         name=_read_name(item, address, where),
+        address=address,
         origin=origin,
         base=base,
         api_key=_read_key(item, where),

@@ -37,15 +37,16 @@ COLUMNS: Final = (
 SAMPLES: Final = """
 SELECT ifNull(avgOrNull(greatest(0, least(value / {capacity:Float64}, 1))), 0) AS share, count() AS samples
 FROM spanwell.metrics FINAL
-WHERE project = {project:String} AND name = {running:String} AND labels['model_name'] = {model:String}
+WHERE project = {project:String} AND name = {running:String}
+  AND ({model:String} = '' OR labels['model_name'] = {model:String})
   AND ({instance:String} = '' OR instance = {instance:String})
   AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC') AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
 """
 # Calls for Spanwell's own purposes keep the processors busy too.
 THEIRS: Final = """
-project = {project:String} AND (model = {model:String} OR request_model = {model:String})
+project = {project:String} AND ({model:String} IN ('', model, request_model))
   AND ts >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC') AND ts < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
-  AND ({deployment:String} = '' OR deployment = {deployment:String})
+  AND ({deployment:String} IN ('', deployment) OR startsWith(deployment, concat({deployment:String}, '/')))
   AND operation IN <calls> AND duplicate_of = '' AND cache != 'hit'
   AND input_tokens + output_tokens > 0
 """.replace("<calls>", str(conventions.CALLS))

@@ -1,4 +1,4 @@
-"""Reads the section `gpu_hours`: models on processors that are paid by the hour."""
+"""Reads `gpu_hours`, and `backends` that name a price: models on processors that are paid by the hour."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
+from spanwell.backends import Backend, read_backends
 from spanwell.config import Config
 from spanwell.errors import ConfigError
 from spanwell_collector.prices.terms import GPU
@@ -23,8 +24,8 @@ class Pool(NamedTuple):
     """Processors that serve one model of a project. `usd` is what all of them cost an hour."""
 
     project: str
-    model: str
-    deployment: str  # whose calls; empty: any
+    model: str  # empty: any
+    deployment: str  # whose calls: its own, and of what is named after it, as in `gpu-0/model`; empty: any
     instance: str  # whose measurements; empty: any
     metrics_url: str  # where the worker finds them; empty: somebody sends them
     usd: Decimal
@@ -37,6 +38,7 @@ def read_pools(config: Config, project: str) -> list[Pool]:
     pools = [
         _read(item, f"{config.source}: gpu_hours[{index}]", project) for index, item in enumerate(config.gpu_hours)
     ]
+    pools += [_of_backend(backend, project) for backend in read_backends(config) if backend.usd_per_gpu_hour]
     places = [(pool.project, pool.deployment, pool.model) for pool in pools]
     twice = next((index for index, place in enumerate(places) if place in places[:index]), None)
     if twice is not None:
@@ -44,6 +46,28 @@ def read_pools(config: Config, project: str) -> list[Pool]:
             f"{config.source}: gpu_hours[{twice}]: the same model and deployment stands above: add up gpus"
         )
     return pools
+
+
+def _of_backend(backend: Backend, project: str) -> Pool:
+    """Whatever it serves shares its processors."""
+    usd = Decimal(str(backend.usd_per_gpu_hour)) * backend.gpus
+    if usd > MOST_USD:
+        raise ConfigError(f"backend {backend.name}.usd_per_gpu_hour: {usd} an hour; write at most {MOST_USD}")
+    capacity = Decimal(str(backend.capacity))
+    return Pool(
+        project=project,
+        model="",
+        deployment=backend.name,
+        instance=backend.address,
+        metrics_url=backend.metrics_url if backend.scrape else "",
+        usd=usd,
+        capacity=capacity,
+        version=_version(usd, capacity),
+    )
+
+
+def _version(usd: Decimal, capacity: Decimal) -> str:
+    return GPU + hashlib.sha256(f"{usd.normalize()} {capacity.normalize()}".encode()).hexdigest()[:12]
 
 
 def _read(item: Mapping[str, Any], where: str, project: str) -> Pool:
@@ -58,7 +82,6 @@ def _read(item: Mapping[str, Any], where: str, project: str) -> Pool:
         raise ConfigError(f"{where}.usd_per_hour: {usd} an hour; write at most {MOST_USD}")
     capacity = _number(item, "capacity", 1, where)
     metrics_url, address = _address(item, where)
-    digest = hashlib.sha256(f"{usd.normalize()} {capacity.normalize()}".encode()).hexdigest()[:12]
     return Pool(
         project=_text(item, "project", where) or project,
         model=model,
@@ -67,7 +90,7 @@ def _read(item: Mapping[str, Any], where: str, project: str) -> Pool:
         metrics_url=metrics_url,
         usd=usd,
         capacity=capacity,
-        version=GPU + digest,
+        version=_version(usd, capacity),
     )
 
 

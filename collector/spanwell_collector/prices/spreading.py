@@ -30,7 +30,8 @@ FROM
       AND hour >= {start:DateTime('UTC')} AND hour < {end:DateTime('UTC')}
     UNION ALL
     SELECT toStartOfHour(toDateTime(ts, 'UTC')) AS hour FROM spanwell.metrics
-    WHERE project = {project:String} AND name = {running:String} AND labels['model_name'] = {model:String}
+    WHERE project = {project:String} AND name = {running:String}
+      AND ({model:String} = '' OR labels['model_name'] = {model:String})
       AND ({instance:String} = '' OR instance = {instance:String})
       AND ts >= {start:DateTime('UTC')} AND ts < {end:DateTime('UTC')}
 )

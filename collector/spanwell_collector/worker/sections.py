@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from spanwell.backends import read_backends
 from spanwell.config import Config
 from spanwell.errors import ConfigError
 from spanwell_collector.prices.pools import read_pools
@@ -189,7 +190,7 @@ class WorkerConfig:
 
 
 def read_sections(config: Config) -> WorkerConfig:
-    """Validate `judges`, `drift`, `alerts` and `gpu_hours`. Raises ConfigError naming the key and what is allowed."""
+    """Validate what the worker is configured with. Raises ConfigError naming the key and what is allowed."""
     home = Path(config.source).parent
     return WorkerConfig(
         judges=_read_judges(config, home),
@@ -220,7 +221,9 @@ def _read_judges(config: Config, home: Path) -> list[Judge]:
 def _read_backends(config: Config) -> list[Backend]:
     """One that stands twice, for two models, is scraped once."""
     pools = [pool for pool in read_pools(config, project="") if pool.metrics_url]
-    return list(dict.fromkeys(Backend(pool.metrics_url, pool.instance, pool.project) for pool in pools))
+    found = [Backend(pool.metrics_url, pool.instance, pool.project) for pool in pools]
+    found += [Backend(one.metrics_url, one.address, "") for one in read_backends(config) if one.scrape]
+    return list(dict.fromkeys(found))
 
 
 def _unique(what: str, names: list[str]) -> set[str]:

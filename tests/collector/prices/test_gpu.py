@@ -100,6 +100,21 @@ def test_capacity_deployment_and_instance_say_whose_hour_it_is(store: Store, pro
     assert [row["cost_usd"] for row in read(store, project)] == [5, None]
 
 
+def test_a_backend_with_a_price_is_a_pool_of_all_it_serves(store: Store, project: str) -> None:
+    backend = {"name": "gpu-0", "url": "http://gpu:8000", "usd_per_gpu_hour": 2.5, "gpus": 4}
+    (pool,) = read_pools(Config(backends=[backend, {"url": "http://free:8000"}]), project)
+    measure(store, project, 1, 1, instance="gpu:8000")
+    ids = ("gpu-0/llm", "gpu-0/lora", "gpu-01/llm")
+    calls = [call("vllm", "any", Usage(input=100), spanwell__deployment=name) for name in ids]
+    insert(store, project, *calls, ago_s=AGO_S)
+
+    hour = spread_hour(store, pool, HOUR)
+
+    assert (pool.metrics_url, pool.instance) == ("http://gpu:8000/metrics", "gpu:8000")
+    assert hour == Hour(Decimal(10), 1, 2, busy_usd=Decimal(10), idle_usd=Decimal(0), calls=2, tokens=200)
+    assert [row["cost_usd"] for row in read(store, project)] == [5, 5, None]
+
+
 def test_what_is_due_is_spread_once(store: Store, project: str) -> None:
     pools = [make_pool(project)]
     now = HOUR + timedelta(hours=1, minutes=6)
