@@ -29,6 +29,10 @@ class Meanings(Protocol):
 
     def look_over(self, call: Call) -> None: ...
 
+    def describe(self) -> dict[str, Any]: ...
+
+    async def forget_verdicts(self, model: str) -> None: ...
+
 
 @dataclass(eq=False)
 class Cache:

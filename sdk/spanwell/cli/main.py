@@ -39,6 +39,8 @@ NOUNS = {
     "tokens": "Make, list, rotate, block and delete ingest keys and API tokens.",
     "users": "Forget a user: delete everything stored about one.",
 }
+# Those of the gateway that need more than its administration API.
+GATEWAY_NOUNS = {"whatif": "Replay stored calls under other rules: another cache, another route."}
 
 ENVIRONMENT = """\
 Every process is configured by SPANWELL_* variables (ports, data directory, ClickHouse address and more);
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words and words[0] in NOUNS:
+        if words and words[0] in NOUNS | GATEWAY_NOUNS:
             _run_noun(words)
         options = build_parser().parse_args(words)
         settings = _settings(options)
@@ -88,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         process.set_defaults(run=_run_module)
     _add(commands, "doctor", "Check the installation and say what to do.", DOCTOR).set_defaults(run=_doctor)
     add_keys_parser(commands)
-    for name, text in NOUNS.items():
+    for name, text in (NOUNS | GATEWAY_NOUNS).items():
         commands.add_parser(name, help=text)
     commands.add_parser("version", help="Print the version.").set_defaults(run=_version)
     return parser
@@ -131,13 +133,15 @@ def _run_module(options: argparse.Namespace, settings: Settings) -> NoReturn:
 
 
 def _run_noun(words: list[str]) -> NoReturn:
-    """Become the collector's command. --config and --data may stand anywhere, as with the other subcommands."""
-    if find_spec("spanwell_collector") is None or find_spec("chdb") is None:
-        raise ConfigError(f"spanwell {words[0]} needs the collector: pip install 'spanwell[collector]'")
+    """Become the service's command. --config and --data may stand anywhere, as with the other subcommands."""
+    service, needs = ("proxy", "numpy") if words[0] in GATEWAY_NOUNS else ("collector", "chdb")
+    if find_spec(f"spanwell_{service}") is None or find_spec(needs) is None:
+        raise ConfigError(f"spanwell {words[0]} needs the {service}: pip install 'spanwell[{service}]'")
     places = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_places(places)
     options, others = places.parse_known_args(words)
-    command = [sys.executable, "-m", "spanwell_collector.admin", *others]
+    module = ["spanwell_proxy.whatif", *others[1:]] if service == "proxy" else ["spanwell_collector.admin", *others]
+    command = [sys.executable, "-m", *module]
     os.execve(sys.executable, command, child_environ(_settings(options), dict(os.environ)))  # noqa: S606
 
 

@@ -57,13 +57,23 @@ class Meanings:
         self._new: list[Asked] = []
         self._opinions: set[asyncio.Task[None]] = set()
 
-    @property
-    def rows(self) -> int:
-        return self._index.rows
-
     def is_off(self, model: str) -> bool:
         """Whether a model's hits were wrong too often."""
         return self.verdicts.get(model, Verdicts()).is_too_wrong(self.settings.max_false_hits, ALPHA)
+
+    def describe(self) -> dict[str, Any]:
+        """For an operator: how much is known, what the guard kept apart, and how often hits were wrong."""
+        models = {}
+        for model in sorted(self.settings.models):
+            verdicts = self.verdicts.get(model, Verdicts())
+            models[model] = {
+                "checked": verdicts.checked,
+                "different": verdicts.different,
+                "false_hit_rate": verdicts.rate,
+                "interval_95": verdicts.interval(),
+                "is_off": self.is_off(model),
+            }
+        return {"questions": self._index.rows, "kept_apart": dict(self.vetoes), "models": models}
 
     async def find(self, call: Call, tenant: str) -> Entry | None:
         """The answer to a question like this call's; notes on the call what it will be kept under."""

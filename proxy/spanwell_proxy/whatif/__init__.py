@@ -1,0 +1,1 @@
+"""What would have been: stored traffic, answered once more under other rules."""
