@@ -44,9 +44,11 @@ class RedisTrials:
         return Shared({name.decode(): State(*orjson.loads(told)) for name, told in states.items()}, counts)
 
     async def decide(self, name: str, state: State, *, only_if: State | None = None) -> bool:
-        known = b"" if only_if is None or only_if == State() else orjson.dumps(only_if)
+        known = b"" if only_if is None or only_if == State() else orjson.dumps(list(only_if))
         try:
-            done = await self._decide(keys=[STATES], args=[name, orjson.dumps(state), int(only_if is not None), known])
+            done = await self._decide(
+                keys=[STATES], args=[name, orjson.dumps(list(state)), int(only_if is not None), known]
+            )
         except (RedisError, OSError) as error:
             raise StoreAwayError(f"the experiments cannot be changed now: {error}") from error
         return bool(done)

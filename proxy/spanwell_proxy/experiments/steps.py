@@ -19,7 +19,6 @@ from spanwell_proxy.routing.guardrails import ASSIGNED, ERRORS, to_observation
 
 SHADOW: Final = "shadow"  # the purpose of a copy
 MOST_COPIES: Final = 32  # under way at once; others are not made
-LONGEST_WORD, MOST_TAGS = 128, 32
 TAGS, TIER = HEADER_TAGS.encode(), HEADER_TIER.encode()
 
 
@@ -36,18 +35,22 @@ class Directed(Protocol):
 async def direct(call: Call, gateway: Directed) -> None:
     """Which model's deployments answer, and what routing has to know of the request."""
     call.target, assignment = call.model, call.copied
+    if call.caller and call.caller.metadata:
+        _add_labels(call, call.caller.metadata)
     experiment = gateway.trials.experiments.get(call.model)
     if experiment and not call.purpose:
         joined = call.joined = _join(call, experiment, gateway.trials)
         call.target, assignment = joined.arm.model or call.model, joined.assignment
         # With the arm's model: arms that answer differently must not share the cache.
         call.request = apply_arm(joined.arm, call.request) | {"model": call.target}
+        if joined.arm.prompt:
+            call.prompt_name, call.prompt_version = joined.arm.prompt.name, joined.arm.prompt.version
     call.asked = Asked(
         call.request,
         len(call.body),
         most_output=call.api.max_tokens(call.request),
-        tier=_tier(call),
-        tags=_tags(call),
+        tier=call.tier,
+        tags=frozenset(call.tags),
         assignment=assignment,
     )
 
@@ -85,7 +88,7 @@ def _send_copy(call: Call, joined: Joined, arm: Arm, gateway: Directed) -> None:
         Caller(operator=True),
         purpose=SHADOW,
         parent=call,
-        headers={name: call.headers[name] for name in (TAGS, TIER) if name in call.headers},
+        headers={TAGS: ",".join(call.tags).encode(), TIER: call.tier.encode()},
         assignment=Assignment(joined.experiment.name, arm.name, 1.0, arm.deployment),
     )
     task = asyncio.create_task(_ask(order, joined, arm, gateway))
@@ -115,18 +118,10 @@ def _unit(call: Call, experiment: Experiment) -> str:
     return units[experiment.stick]
 
 
-def _tier(call: Call) -> str:
-    """The key's, where its metadata names one: what a client says of itself counts where nothing else is known."""
-    given = call.caller.metadata.get("tier") if call.caller else None
-    return given if isinstance(given, str) else call.headers.get(TIER, b"").decode("latin-1")[:LONGEST_WORD]
-
-
-def _tags(call: Call) -> frozenset[str]:
-    """Of the header, of the body's metadata, and of the key."""
-    said = call.headers.get(TAGS)
-    named = said.decode("utf-8", "replace").split(",") if said else []
-    for metadata in (call.request.get("metadata"), call.caller.metadata if call.caller else None):
-        listed = metadata.get("tags") if isinstance(metadata, Mapping) else None
-        if isinstance(listed, list):
-            named += [tag for tag in listed if isinstance(tag, str)]
-    return frozenset(tag.strip()[:LONGEST_WORD] for tag in named[:MOST_TAGS] if tag.strip()) if named else frozenset()
+def _add_labels(call: Call, known: Mapping[str, Any]) -> None:
+    """A key's own tier goes before what its client says; its tags come on top."""
+    tier, tags = known.get("tier"), known.get("tags")
+    if isinstance(tier, str):
+        call.tier = tier
+    if isinstance(tags, list):
+        call.tags = tuple(dict.fromkeys((*call.tags, *(tag for tag in tags if isinstance(tag, str)))))

@@ -7,7 +7,7 @@ from spanwell.errors import ConfigError
 from spanwell_proxy.config.fields import read_mapping, read_number, read_text, read_whole
 from spanwell_proxy.routing.experiments import UNITS, Arm, Experiment, Guardrail, Prompt, Unit
 
-EXPERIMENT: Final = ("model", "arms", "stick", "guardrails", "alpha", "least")
+EXPERIMENT: Final = ("model", "control", "arms", "stick", "guardrails", "alpha", "least")
 ARM: Final = ("weight", "model", "deployment", "params", "prompt", "shadow")
 METRICS: Final = ("errors", "latency", "ttft", "cost")
 MARGINS: Final = {"errors": 0.01, "latency": 0.1, "ttft": 0.1, "cost": 0.1}
@@ -17,7 +17,7 @@ KEPT: Final = frozenset(("model", "messages", "input", "prompt", "stream", "api_
 
 
 def read_experiment(name: str, item: Any, where: str) -> Experiment:
-    """The first arm is the control. Raises ConfigError naming the key and what is allowed."""
+    """The control comes first. Raises ConfigError naming the key and what is allowed."""
     if not isinstance(item, dict):
         raise ConfigError(f"{where}: must be a mapping")
     allow_keys(item, EXPERIMENT, where)
@@ -37,7 +37,7 @@ def read_experiment(name: str, item: Any, where: str) -> Experiment:
         least=max(2, read_whole(item, "least", where) or 50),
     )
     if len(experiment.live) < 1 or experiment.live[0] is not experiment.arms[0]:
-        raise ConfigError(f"{where}.arms: the first arm is the control, and needs a weight")
+        raise ConfigError(f"{where}.arms.{experiment.arms[0].name}: the control needs a weight")
     return experiment
 
 
@@ -59,7 +59,11 @@ def _read_arms(item: Mapping[str, Any], where: str) -> tuple[Arm, ...]:
     arms = read_mapping(item, "arms", where)
     if len(arms) < 2:
         raise ConfigError(f"{where}.arms: write at least two, the control first")
-    return tuple(_read_arm(str(name), read_mapping(arms, name, where), f"{where}.arms.{name}") for name in arms)
+    control = read_text(item, "control", where) or next(iter(arms))
+    if control not in arms:
+        raise ConfigError(f"{where}.control: {control!r} is none of the arms: {', '.join(map(str, arms))}")
+    names = [control, *(name for name in arms if name != control)]
+    return tuple(_read_arm(str(name), read_mapping(arms, name, where), f"{where}.arms.{name}") for name in names)
 
 
 def _read_arm(name: str, item: Mapping[str, Any], where: str) -> Arm:

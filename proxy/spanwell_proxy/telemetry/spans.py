@@ -126,9 +126,10 @@ def _facts(call: Call, answer: Document | None) -> Facts:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
     if call.deployment:
         _add_deployment(facts, call.deployment)
-        facts[c.FALLBACK_FROM] = call.model if call.deployment.model_name != call.model else ""
+        facts[c.FALLBACK_FROM] = call.model if any(tried.why == "fallback" for tried in call.attempts) else ""
     if call.decision:
         _add_decision(facts, call.decision)
+    facts[c.SHADOW_OF] = call.parent_id.hex() if call.copied else ""
     if call.cache:
         _add_cache(facts, call)
     if call.usage:
