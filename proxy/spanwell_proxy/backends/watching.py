@@ -22,20 +22,24 @@ from spanwell_proxy.backends.probe import ProbeError, Served, ask_load, check_he
 from spanwell_proxy.backends.store import BackendStore
 from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.tasks import start_task, stop_tasks
+from spanwell_proxy.telemetry.metrics import REGISTRY
 
 logger = logging.getLogger(__name__)
 
 UP = Gauge(
-    "spanwell_backend_up", "1 while a backend answers its health checks.", ["backend"], multiprocess_mode="livemin"
+    "spanwell_backend_up",
+    "1 while a backend answers its health checks.",
+    ["backend"],
+    registry=REGISTRY,
+    multiprocess_mode="livemin",
 )
-WAITING = Gauge(
-    "spanwell_backend_waiting_requests", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
-)
-RUNNING = Gauge(
-    "spanwell_backend_running_requests", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
-)
-CACHE_USE = Gauge(
-    "spanwell_backend_kv_cache_use_ratio", "As the backend itself says.", ["backend"], multiprocess_mode="livemax"
+WAITING, RUNNING, CACHE_USE = (
+    Gauge(f"spanwell_backend_{name}", told, ["backend"], registry=REGISTRY, multiprocess_mode="livemax")
+    for name, told in (
+        ("waiting_requests", "Requests that wait, as the backend itself says."),
+        ("running_requests", "Requests that run, as the backend itself says."),
+        ("kv_cache_use_ratio", "Share of its KV cache in use, as the backend itself says."),
+    )
 )
 
 MODELS_EVERY_S: Final = 10.0

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from spanwell.errors import ConfigError
+from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.gateway import Gateway, group_deployments
 from spanwell_proxy.plan import Plan, with_found
+from spanwell_proxy.routing.facts import Facts
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Current:
             unions=whole.routing.unions,
         )
         self.plan = whole
-        _forget_facts(self.gateway)
+        forget_facts(self.gateway.facts, whole.routes)
         self._announce(self.gateway)
 
     def use_found(self, found: Sequence[Mapping[str, Any]]) -> None:
@@ -73,10 +75,10 @@ class Current:
             logger.error("what the backends serve does not fit the configuration: %s", error)
 
 
-def _forget_facts(gateway: Gateway) -> None:
+def forget_facts(facts: dict[str, Facts], routes: Routes) -> None:
     """Of deployments that are gone, once nothing runs there: a name that comes back begins anew."""
-    known = {one.id for group in gateway.routes.deployments.values() for one in group}
-    wild = {one.id for name in gateway.routes.wildcards for one in gateway.routes.expand(name.replace("*", "x"))}
-    for name in gateway.facts.keys() - known - wild:
-        if not gateway.facts[name].in_flight:
-            del gateway.facts[name]
+    known = {one.id for group in routes.deployments.values() for one in group}
+    wild = {one.id for name in routes.wildcards for one in routes.expand(name.replace("*", "x"))}
+    for name in facts.keys() - known - wild:
+        if not facts[name].in_flight:
+            del facts[name]

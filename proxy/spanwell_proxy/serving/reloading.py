@@ -23,18 +23,23 @@ from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.plan import Plan, read_plan
 from spanwell_proxy.serving.current import Current
 from spanwell_proxy.tasks import start_task, stop_tasks
+from spanwell_proxy.telemetry.metrics import REGISTRY
 
 logger = logging.getLogger(__name__)
 
 LOADED_AT = Gauge(
     "spanwell_config_loaded_timestamp_seconds",
     "When the configuration in force was read.",
+    registry=REGISTRY,
     multiprocess_mode="livemin",
 )
 REFUSED = Gauge(
-    "spanwell_config_refused", "1 while a wrong configuration waits to be mended.", multiprocess_mode="livemax"
+    "spanwell_config_refused",
+    "1 while a wrong configuration waits to be mended.",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
 )
-RELOADS = Counter("spanwell_config_reloads", "Configurations that were read again.", ["result"])
+RELOADS = Counter("spanwell_config_reloads", "Configurations that were read again.", ["result"], registry=REGISTRY)
 
 LOOK_EVERY_S: Final = 0.5
 Stamp = tuple[tuple[int, int, int], ...]

@@ -60,7 +60,7 @@ async def test_what_a_backend_serves_is_found(tmp_path: Path, sink: Sink) -> Non
 
 async def test_a_name_of_ones_own_is_served_by_several(tmp_path: Path, sink: Sink) -> None:
     async with running_server() as one, running_server() as two:
-        named = {"models": {"chat": "tiny"}}
+        named: dict[str, Any] = {"models": {"chat": "tiny"}}
         async with serving(tmp_path, sink, backend(one, **named), backend(two, "gpu-1", **named)) as proxy:
             for _ in range(20):
                 assert (await proxy.post(ASK | {"model": "chat"})).status_code == 200
@@ -92,7 +92,7 @@ async def test_a_backend_that_is_away_is_not_asked_and_comes_back(tmp_path: Path
 
 async def test_a_backend_that_still_loads_is_not_asked(tmp_path: Path, sink: Sink) -> None:
     async with running_server() as kept, running_server(models={}) as loading:
-        named = {"models": ["tiny"]}
+        named: dict[str, Any] = {"models": ["tiny"]}
         async with serving(tmp_path, sink, backend(kept, **named), backend(loading, "gpu-1", **named)) as proxy:
             for _ in range(8):
                 assert (await proxy.post(TINY)).status_code == 200
@@ -115,7 +115,7 @@ async def test_a_start_does_not_wait_for_a_sick_backend(tmp_path: Path, sink: Si
 
 
 async def test_the_key_of_a_backend_goes_to_its_probes_and_is_not_shown(tmp_path: Path, sink: Sink) -> None:
-    key = {"api_key": "sk-gpu-canary"}
+    key: dict[str, Any] = {"api_key": "sk-gpu-canary"}
     async with running_server(**key) as server, serving(tmp_path, sink, backend(server, **key)) as proxy:
         answer = await proxy.post(TINY)
         listed = await proxy.get("/admin/backends")
@@ -125,7 +125,7 @@ async def test_the_key_of_a_backend_goes_to_its_probes_and_is_not_shown(tmp_path
 
 
 async def test_load_is_scraped(tmp_path: Path, sink: Sink) -> None:
-    load = {"running": 3, "waiting": 2, "cache_use": 0.5}
+    load: dict[str, Any] = {"running": 3, "waiting": 2, "cache_use": 0.5}
     async with running_server(**load) as server, serving(tmp_path, sink, backend(server)) as proxy:
         await until_status(proxy, "up")
         state = await shown(proxy)
