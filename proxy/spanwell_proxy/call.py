@@ -15,6 +15,7 @@ from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.limited import Limited
+from spanwell_proxy.pace import Pace
 from spanwell_proxy.routing.asked import NOTHING_ASKED, Asked, Assignment
 from spanwell_proxy.routing.choosing import Decision
 from spanwell_proxy.routing.experiments import Joined
@@ -104,6 +105,7 @@ class Call:
     document: Document | None = None  # the answer, where it came whole
     reader: Reader | None = None  # of the answer, where it streams
     ttft_s: float | None = None
+    pace: Pace | None = None  # of its chunks, where it streams
     ended: float = 0.0
     stream_end: StreamEnd = ""
     usage: Usage | None = None

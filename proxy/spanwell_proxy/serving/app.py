@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,10 +12,11 @@ from fastapi import FastAPI
 from spanwell.settings import Settings
 from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.access.keys import KeyRing
-from spanwell_proxy.admin import backends, experiments
+from spanwell_proxy.admin import backends, caches, experiments
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.admin.routes import router as routes_router
 from spanwell_proxy.apis.paths import match_path
+from spanwell_proxy.batches import routes as batches
 from spanwell_proxy.call import Call, Receive, Send, begin_call
 from spanwell_proxy.experiments.redis import RedisTrials
 from spanwell_proxy.experiments.sqlite import SqliteTrials
@@ -27,6 +29,8 @@ from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
+from spanwell_proxy.routing.facts import Facts
+from spanwell_proxy.serving.batching import serve_batches
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.lookups import answer_look_up
@@ -35,9 +39,9 @@ from spanwell_proxy.serving.shared import open_shared, read_keys
 from spanwell_proxy.steps import ask, run
 from spanwell_proxy.stored.origins import open_origins
 from spanwell_proxy.tasks import start_task, stop_tasks
-from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.outbox import Outbox, Target
 from spanwell_proxy.telemetry.queue import Telemetry
+from spanwell_proxy.telemetry.vitals import Left, Vitals
 from spanwell_proxy.upstream.client import Client
 from spanwell_proxy.upstream.traffic import Traffic
 
@@ -57,7 +61,8 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with open_gateway(plan, worker, ask_now) as opened, keep_current(plan, opened, worker, use) as operations:
             admin.state.operations = operations
-            yield
+            async with serve_batches(plan, worker, ask_now, lambda: admin.state.gateway) as admin.state.batches:
+                yield
 
     async def ask_now(order: Order) -> Answered:
         assert gateway is not None
@@ -70,6 +75,9 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 
     admin = create_admin(lifespan)
     admin.include_router(backends.router)
+    admin.include_router(caches.router)
+    for prefix in ("", "/v1"):
+        admin.include_router(batches.router, prefix=prefix)
     admin.include_router(experiments.router)
     admin.include_router(routes_router)
 
@@ -99,9 +107,11 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
     target = Target(settings.collector_url + "/v1/traces", settings.api_token)
     outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
     caching = open_caching(plan, ask_now)
+    facts: dict[str, Facts] = {}
     gateway = Gateway(
         routes=routes,
-        find_group=group_deployments(routes, None, plan.routing.unions),
+        find_group=group_deployments(routes, facts, plan.routing.unions),
+        facts=facts,
         find_policy=plan.routing.find_policy,
         unions=plan.routing.unions,
         trials=Trials(plan.routing.experiments, _open_trials(settings)),
@@ -166,7 +176,14 @@ async def answer_call(call: Call, gateway: Gateway) -> None:
 
 
 async def _refresh(gateway: Gateway) -> None:
+    vitals = Vitals()
     while True:
         await asyncio.sleep(REFRESH_S)
         await read_keys(gateway.keys)
-        metrics.IN_FLIGHT.set(len(gateway.in_flight))
+        vitals.show(
+            in_flight=len(gateway.in_flight),
+            waiting=gateway.traffic.admission.waiting,
+            breakers={name: facts.breaker for name, facts in gateway.facts.items()},
+            now=time.monotonic(),
+        )
+        vitals.show_budgets([Left(*account) for account in gateway.limits.list_left()])

@@ -12,6 +12,7 @@ from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.telemetry.otlp import Value
 from spanwell_proxy.telemetry.outbox import Outbox
 from spanwell_proxy.telemetry.spans import Batch, count_spans
+from spanwell_proxy.telemetry.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Telemetry:
         self.dropped = 0
         self._outbox = outbox
         self._with_texts = with_texts
+        self._tally = Tally()
         self._queue: deque[Call] = deque()
         self._queued_bytes = 0
         self._written = 0
@@ -69,6 +71,7 @@ class Telemetry:
         while waiting > 0:
             waiting -= await self._write_batch(min(waiting, BATCH_SPANS))
         await self._outbox.tick()
+        self._tally.flush()
         metrics.QUEUED.set(len(self._queue))
         metrics.SPOOLED.set(self._outbox.size_bytes)
         metrics.DROPPED.inc(self.dropped - self._dropped_shown)
@@ -82,7 +85,7 @@ class Telemetry:
             call = self._queue.popleft()
             taken += 1
             size += call.size_bytes
-            metrics.count_call(call)
+            self._tally.count(call)
             if not batch.add(call, with_texts=self._with_texts):
                 self.dropped += count_spans(call)
             if taken % slice_spans == 0:
