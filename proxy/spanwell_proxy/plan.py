@@ -11,13 +11,17 @@ from spanwell.errors import ConfigError
 from spanwell.loopback import is_loopback
 from spanwell.pricing import PriceTable, load_price_table
 from spanwell.settings import Settings
+from spanwell_proxy.batches.settings import BatchSettings, read_batch_settings
 from spanwell_proxy.caches.semantic.settings import SemanticSettings, read_semantic_settings
 from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
 from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
+from spanwell_proxy.guards.judging import Guards
+from spanwell_proxy.guards.settings import read_guards
 from spanwell_proxy.limits.settings import LimitSettings, read_limit_settings
 from spanwell_proxy.routing.settings import RoutingSettings, read_routing
+from spanwell_proxy.sealing.project import find_key
 from spanwell_proxy.upstream.settings import Resilience, read_resilience
 
 
@@ -29,6 +33,8 @@ class Plan:
     routes: Routes
     cache: CacheSettings | None
     semantic: SemanticSettings | None = None
+    batches: BatchSettings | None = None
+    guards: Guards | None = None
     limits: LimitSettings = field(default_factory=LimitSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     resilience: Resilience = field(default_factory=Resilience)
@@ -57,6 +63,8 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
         routes=routes,
         cache=cache,
         semantic=semantic,
+        batches=read_batch_settings(config),
+        guards=read_guards(config, lambda: find_key(settings).derive("guards")),
         limits=read_limit_settings(config),
         routing=read_routing(config, routes),
         resilience=read_resilience(config, routes, settings.proxy_workers),

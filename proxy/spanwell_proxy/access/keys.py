@@ -76,6 +76,11 @@ class KeyRing:
         """Whether the request carries the master key."""
         return hash_key(read_secret(headers)) in self._master
 
+    def find_owner(self, key_id: str) -> Caller | None:
+        """Whose key this is, for what is done later in its name; None where it is blocked or gone."""
+        digests = self._secrets.get(key_id)
+        return self._holders[digests[0]].caller if digests else None
+
     def find_user_limits(self, name: str) -> Limits | None:
         """Of a user that is known, whoever's key it calls with."""
         user = self._documents["user"].get(name)

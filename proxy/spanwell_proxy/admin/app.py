@@ -54,8 +54,9 @@ def read_metrics() -> Response:
 
 
 def _show_error(_: Request, error: Exception) -> JSONResponse:
-    status, kind = (error.status, error.kind) if isinstance(error, ApiError) else (500, "internal_error")
-    return JSONResponse(error_body(status, kind, str(error)), status)
+    if isinstance(error, ApiError):
+        return JSONResponse(error_body(error.status, error.kind, error.message, error.param), error.status)
+    return JSONResponse(error_body(500, "internal_error", str(error)), 500)
 
 
 def _show_away(_: Request, error: Exception) -> JSONResponse:

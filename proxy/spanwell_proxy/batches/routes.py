@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final, NamedTuple
 
@@ -30,7 +30,7 @@ class BatchDesk:
 
     store: BatchStore
     settings: BatchSettings
-    authenticate: Callable[[Request], Caller]
+    authenticate: Callable[[Request], Awaitable[Caller]]
 
 
 class Visitor(NamedTuple):
@@ -44,11 +44,11 @@ class Visitor(NamedTuple):
         return self.desk.store
 
 
-def _receive(request: Request) -> Visitor:
+async def _receive(request: Request) -> Visitor:
     desk: BatchDesk | None = request.app.state.batches
     if desk is None:
         raise ApiError(404, "not_found", "batches are switched off here: batches.enabled")
-    return Visitor(desk.authenticate(request), desk)
+    return Visitor(await desk.authenticate(request), desk)
 
 
 Someone = Annotated[Visitor, Depends(_receive)]

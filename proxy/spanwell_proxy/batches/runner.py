@@ -28,6 +28,7 @@ from spanwell_proxy.batches.lines import (
 )
 from spanwell_proxy.batches.settings import BatchSettings
 from spanwell_proxy.batches.store import BatchStore, Row
+from spanwell_proxy.orders import Answered
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +38,6 @@ NOTE_EVERY_S: Final = 1.0
 TRIES: Final = 5  # of a line that is refused for now
 LONGEST_PAUSE_S: Final = 60.0
 FOR_NOW: Final = frozenset((429, 503))
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a line got."""
-
-    status: int
-    request_id: str
-    body: bytes
-    retry_after_s: float | None = None
 
 
 Ask = Callable[[str, str, bytes], Awaitable[Answered]]  # owner, endpoint, body

@@ -123,6 +123,7 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         limits=Limiter(engine, plan.limits, keys.find_user_limits),
         origins=open_origins(home / "state.db", settings.redis_url),
         cache=caching.cache,
+        guards=plan.guards,
         ask=ask,
     )
     writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())

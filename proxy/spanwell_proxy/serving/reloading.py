@@ -19,6 +19,7 @@ from spanwell.errors import ConfigError
 from spanwell_proxy.backends.probe import open_session
 from spanwell_proxy.backends.store import BackendStore
 from spanwell_proxy.backends.watching import Watcher
+from spanwell_proxy.experiments.scores import Source, read_scores
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.plan import Plan, read_plan
 from spanwell_proxy.serving.current import Current
@@ -143,7 +144,9 @@ async def keep_current(
     current.use_found(watcher.list_entries())
     watcher.on_change = lambda: current.use_found(watcher.list_entries())
     reloader = Reloader(current, watcher, store)
-    tasks = [start_task(watcher.run()), start_task(reloader.run())]
+    scores = Source(plan.settings.collector_url, plan.settings.api_token, plan.settings.project)
+    scoring = read_scores(scores, lambda: (current.gateway, current.plan.routing), worker)
+    tasks = [start_task(watcher.run()), start_task(reloader.run()), start_task(scoring)]
     try:
         yield Operations(current, watcher, reloader)
     finally:

@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from spanwell_proxy.batches.runner import Answered
 from spanwell_proxy.batches.store import BatchStore, Row
+from spanwell_proxy.orders import Answered
 
 ENDPOINT = "/v1/chat/completions"
 

@@ -57,7 +57,7 @@ def test_keys_may_share() -> None:
 def test_a_call_without_a_price_saves_time_alone() -> None:
     saved = replay([call(0, "a"), call(1, "a", cost_usd=None)], 100)
 
-    assert (saved.hits, saved.saved_usd, saved.saved_ms) == (1, 0, 1000)
+    assert (saved.hits, saved.saved_usd, saved.saved_ms) == (1, Decimal(0), 1000.0)
 
 
 def test_a_paraphrase_is_a_hit_by_meaning_and_a_near_miss_is_kept_apart() -> None:
