@@ -113,7 +113,7 @@ def test_without_a_master_key_the_file_is_named(
 
     assert main(["keys", "list", "--config", str(file)]) == 2
 
-    assert capsys.readouterr().err == f"error: {file}: set general_settings.master_key to manage keys\n"
+    assert capsys.readouterr().err == f"error: {file}: set general_settings.master_key to administer the gateway\n"
 
 
 def test_without_a_configuration_the_way_to_name_one_is_said(

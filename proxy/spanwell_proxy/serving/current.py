@@ -60,6 +60,7 @@ class Current:
             routes=whole.routes,
             find_group=group_deployments(whole.routes, self.gateway.facts, whole.routing.unions),
             find_policy=whole.routing.find_policy,
+            guards=whole.guards,
             traffic=self.gateway.traffic.follow(whole.resilience),
             unions=whole.routing.unions,
         )

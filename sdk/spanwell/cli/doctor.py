@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from spanwell.cli.administration import find_config
 from spanwell.cli.console import paint, write
-from spanwell.cli.keys import find_config
 from spanwell.cli.up import child_environ, port_fields
 from spanwell.config import Config, load_config
 from spanwell.errors import ConfigError

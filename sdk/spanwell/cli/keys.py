@@ -1,20 +1,15 @@
 """`spanwell keys`: virtual keys of the gateway, through its administration API."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
+from spanwell.cli.administration import ask_gateway
 from spanwell.cli.console import write
-from spanwell.config import load_config
-from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 
-TIMEOUT_S = 10.0
 PERIODS = ("hour", "day", "month", "total")
 COLUMNS = ("id", "name", "team", "models", "budgets", "blocked", "created_at", "expires_at")
 
@@ -60,25 +55,25 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def _create(options: argparse.Namespace, settings: Settings) -> int:
     wanted = {"name": options.name, "team": options.team, "models": options.model, "budgets": options.budget}
-    made = _ask(settings, "POST", "/admin/keys", wanted)
+    made = ask_gateway(settings, "POST", "/admin/keys", wanted)
     write(str(made["key"]))
     return 0
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
-    for line in table(_ask(settings, "GET", "/admin/keys")["keys"], COLUMNS):
+    for line in table(ask_gateway(settings, "GET", "/admin/keys")["keys"], COLUMNS):
         write(line)
     return 0
 
 
 def _block(options: argparse.Namespace, settings: Settings) -> int:
-    _ask(settings, "POST", f"/admin/keys/{quote(options.id, safe='')}/block")
+    ask_gateway(settings, "POST", f"/admin/keys/{quote(options.id, safe='')}/block")
     write(f"blocked {options.id}")
     return 0
 
 
 def _delete(options: argparse.Namespace, settings: Settings) -> int:
-    _ask(settings, "DELETE", f"/admin/keys/{quote(options.id, safe='')}")
+    ask_gateway(settings, "DELETE", f"/admin/keys/{quote(options.id, safe='')}")
     write(f"deleted {options.id}")
     return 0
 
@@ -89,12 +84,6 @@ def read_budget(text: str) -> dict[str, str]:
     if period not in PERIODS or not usd.replace(".", "", 1).isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}: write US dollars and a period, such as 5/day or 0.5/hour")
     return {"usd": usd, "period": period}
-
-
-def find_config(settings: Settings) -> Path | None:
-    """The configuration in force: the one that was named, else the one the demo wrote."""
-    demo = settings.data / "demo" / "spanwell.yaml"
-    return settings.config or (demo if demo.exists() else None)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
@@ -112,40 +101,3 @@ def show(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value.get('usd')}/{value.get('period')}"
     return {None: "", True: "yes", False: ""}.get(value, str(value))
-
-
-def _ask(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """The JSON answer of the gateway's administration API. Raises SpanwellError with the gateway's own message."""
-    request = Request(  # noqa: S310 - the address is the operator's own
-        settings.proxy_url + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {_master_key(settings)}", "Content-Type": "application/json"},
-        method=method,
-    )
-    try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"null")
-    except HTTPError as error:
-        raise SpanwellError(f"the gateway answered {error.code}: {_message(error.read(4096))}") from None
-    except (URLError, OSError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise SpanwellError(f"no gateway at {settings.proxy_url} ({reason}); start it with: spanwell up") from None
-
-
-def _master_key(settings: Settings) -> str:
-    path = find_config(settings)
-    key = load_config(path).general_settings.get("master_key")
-    if not key:
-        if path is None:
-            raise ConfigError("which configuration? name it with --config FILE, or set SPANWELL_CONFIG")
-        raise ConfigError(f"{path}: set general_settings.master_key to manage keys")
-    return str(key)
-
-
-def _message(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")[:200]
-    error = document.get("error", document) if isinstance(document, dict) else document
-    return str(error.get("message", error) if isinstance(error, dict) else error)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from spanwell.cli.backends import add_backends_parser
 from spanwell.cli.console import fail, write
 from spanwell.cli.doctor import run_doctor
 from spanwell.cli.keys import add_keys_parser
@@ -90,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         process.set_defaults(run=_run_module)
     _add(commands, "doctor", "Check the installation and say what to do.", DOCTOR).set_defaults(run=_doctor)
     add_keys_parser(commands)
+    add_backends_parser(commands)
     for name, text in (NOUNS | GATEWAY_NOUNS).items():
         commands.add_parser(name, help=text)
     commands.add_parser("version", help="Print the version.").set_defaults(run=_version)
