@@ -17,7 +17,8 @@ class Limited:
     needs: Sequence[tuple[Any, int]] = ()
     state: Literal["", "ok", "soft", "hard"] = ""
     left_pusd: int | None = None
-    headers: tuple[Header, ...] = ()
+    is_downgraded: bool = False  # a soft limit sent it to another model than the one asked for
+    headers: Sequence[Header] = ()
 
     @property
     def left_usd(self) -> Decimal | None:

@@ -43,18 +43,20 @@ class Account:
     recent: tuple[tuple[int, int], ...] = ()
     spends: dict[int, int] = field(default_factory=dict)  # by hour or second, not told yet
     sent: tuple[Spend, ...] = ()  # told, not confirmed yet
+    # A request is used when it begins, whatever becomes of it; other units when the call has ended.
+    counts_at_once: bool = field(init=False)
+    window_s: int = field(init=False)  # by which spends are added up
+
+    def __post_init__(self) -> None:
+        self.counts_at_once = self.quota.unit == "requests"
+        self.window_s = 3600 if self.quota.unit == "usd" else 1
 
     @property
     def free(self) -> int:
         return self.held - self.reserved
 
-    @property
-    def counts_at_once(self) -> bool:
-        """A request is used when it begins, whatever becomes of it; other units when the call has ended."""
-        return self.quota.unit == "requests"
-
     def spend(self, amount: int, now: float) -> None:
-        window = int(now) // 3600 * 3600 if self.quota.unit == "usd" else int(now)
+        window = int(now) // self.window_s * self.window_s
         self.spends[window] = self.spends.get(window, 0) + amount
         self.held -= amount
         for at in range(len(self.used)):

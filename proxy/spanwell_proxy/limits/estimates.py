@@ -1,9 +1,9 @@
 """What a call may use at most, before it is made: never less than it can be charged, as far as anybody can know."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_UP, Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from spanwell.pricing import Price
 from spanwell.rates import KINDS, OFF_PEAK
@@ -32,6 +32,7 @@ class Rates(NamedTuple):
     output: int
     any_output: int
     request: int
+    output_tokens: int  # the longest answer
 
 
 def to_pusd(cost_usd: Decimal) -> int:
@@ -39,7 +40,7 @@ def to_pusd(cost_usd: Decimal) -> int:
     return int((cost_usd * PUSD).to_integral_value(ROUND_UP))
 
 
-def find_rates(prices: Iterable[Price], service_tier: str, *, is_long: bool) -> Rates:
+def find_rates(prices: Iterable[Price], service_tier: str, output_tokens: int, *, is_long: bool) -> Rates:
     """The dearest of `prices` in a tier, in its dearest hour."""
     cards = [
         card.rates
@@ -57,7 +58,18 @@ def find_rates(prices: Iterable[Price], service_tier: str, *, is_long: bool) -> 
         dearest(*OUTPUTS),
         dearest(*OUTPUTS, *MEDIA_OUTPUTS),
         dearest(REQUEST),
+        output_tokens,
     )
+
+
+def is_plain(request: Mapping[str, Any]) -> bool:
+    """Whether it holds text alone: no parts, whose kinds are to be looked for in the body."""
+    said = request.get("messages") or request.get("input")
+    if isinstance(said, list):
+        for message in said:
+            if not isinstance(message, str) and not (isinstance(message, dict) and type(message.get("content")) is str):
+                return False
+    return not isinstance(request.get("system"), list) and "tools" not in request and "modalities" not in request
 
 
 def most_input_tokens(body: bytes) -> int:
@@ -66,20 +78,18 @@ def most_input_tokens(body: bytes) -> int:
     if b";base64," in body:
         pictures = PICTURE.findall(body)
         tokens += PICTURE_TOKENS * len(pictures) - sum(map(len, pictures))
-    if b"_url" in body or b'"file' in body or b'"document' in body or b'"image' in body:
-        tokens += PICTURE_TOKENS * len(MEDIA.findall(body))
-    return tokens
+    return tokens + PICTURE_TOKENS * len(MEDIA.findall(body))
 
 
-def usual_tokens(body: bytes, max_tokens: int | None, answers: int) -> int:
-    """What counts for a rate until the call has ended: rates even out within a minute, so likely is enough."""
-    input_tokens = min(most_input_tokens(body), len(body) // USUAL_BYTES_A_TOKEN + 1)
-    return input_tokens + (USUAL_OUTPUT_TOKENS if max_tokens is None else max_tokens) * answers
-
-
-def most_pusd(body: bytes, output_tokens: int, rates: Rates) -> int:
+def most_pusd(body: bytes, output_tokens: int, rates: Rates, *, plain: bool) -> int:
     """The most a call may cost."""
-    writes = b"cache_control" in body or b"input_audio" in body or b"_url" in body
-    input_pusd = rates.any_input if writes else rates.input
-    output_pusd = rates.any_output if b"modalities" in body else rates.output
-    return most_input_tokens(body) * input_pusd + output_tokens * output_pusd + rates.request
+    if plain:
+        return len(body) * rates.input + output_tokens * rates.output + rates.request
+    return most_input_tokens(body) * rates.any_input + output_tokens * rates.any_output + rates.request
+
+
+def usual_tokens(body: bytes, output_tokens: int | None, answers: int) -> int:
+    """What counts for a rate until the call has ended: rates even out within a minute, so likely is enough."""
+    return (
+        len(body) // USUAL_BYTES_A_TOKEN + (USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens) * answers
+    )

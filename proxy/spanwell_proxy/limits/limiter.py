@@ -12,8 +12,10 @@ from spanwell_proxy.limits.quotas import Limit, Scope, make_quotas
 from spanwell_proxy.limits.settings import NO_LIMITS, LimitSettings, fill
 
 Accounts = tuple[Account, ...]
+RatesKey = tuple[str, str, bool]  # model, tier, whether the input is long
 MOST_RATES = 1000
 RATES_S = 5.0
+KNOWN_S = 30.0
 
 
 class Limiter:
@@ -24,7 +26,7 @@ class Limiter:
     ) -> None:
         self.engine = engine
         self._find_user = find_user
-        self._rates: dict[tuple[str, str, bool], tuple[float, Rates]] = {}
+        self._rates: dict[RatesKey, tuple[float, Rates]] = {}
         self.use(settings)
 
     def use(self, settings: LimitSettings) -> None:
@@ -51,6 +53,13 @@ class Limiter:
     def find_model(self, model: str) -> Accounts:
         return self._models.get(model, ()) if self._models else ()
 
+    async def learn(self, accounts: Accounts) -> None:
+        """Know how the budgets stand, where this worker has not been told of late. Raises AwayError."""
+        now = self.engine.now()
+        unknown = [(account, 1) for account in accounts if _is_unknown(account, now)]
+        if unknown and await self.engine.reserve(unknown) is None:
+            self.engine.settle(unknown, {})
+
     def find_soft(self, accounts: Accounts) -> Iterator[Limit]:
         """Limits whose soft part is used up."""
         for account in accounts:
@@ -59,14 +68,16 @@ class Limiter:
                     if limit.soft is not None and used >= limit.soft:
                         yield limit
 
-    def find_rates(self, key: tuple[str, str, bool], now: float, read: Callable[[], Rates]) -> Rates:
-        """The dearest rates of a model in a tier, as `read` a few seconds ago."""
+    def recall_rates(self, key: RatesKey, now: float) -> Rates | None:
+        """The dearest rates of a model, if they were looked up a few seconds ago."""
         known = self._rates.get(key)
-        if known is None or now > known[0]:
-            if len(self._rates) >= MOST_RATES:
-                self._rates.clear()
-            known = self._rates[key] = now + RATES_S, read()
-        return known[1]
+        return known[1] if known and now < known[0] else None
+
+    def keep_rates(self, key: RatesKey, now: float, rates: Rates) -> Rates:
+        if len(self._rates) >= MOST_RATES:
+            self._rates.clear()
+        self._rates[key] = now + RATES_S, rates
+        return rates
 
     def list_left(self) -> Iterator[tuple[str, str, str, Decimal]]:
         """Of every budget in use here: scope, whose, window, and the US dollars left."""
@@ -101,3 +112,9 @@ class Limiter:
 
     def _open(self, scope: Scope, who: str, limits: Limits, *, counted: bool = False) -> Accounts:
         return tuple(self.engine.open(quota) for quota in make_quotas(scope, who, limits, counted=counted))
+
+
+def _is_unknown(account: Account, now: float) -> bool:
+    if account.quota.unit != "usd" or not account.quota.limits:
+        return False
+    return now - account.told_at > KNOWN_S or now // 3600 != account.told_at // 3600

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from spanwell_proxy.apis.usage import read_service_tier
 from spanwell_proxy.call import Call
@@ -16,11 +16,12 @@ from spanwell_proxy.limits.estimates import (
     LONG_INPUT_TOKENS,
     Rates,
     find_rates,
+    is_plain,
     most_pusd,
     to_pusd,
     usual_tokens,
 )
-from spanwell_proxy.limits.limiter import Accounts, Limiter
+from spanwell_proxy.limits.limiter import Accounts, Limiter, RatesKey
 from spanwell_proxy.limits.wording import STATE_AWAY, list_headers, to_error
 
 SILENT = frozenset(("embeddings", "rerank", "moderations", "count_tokens", "transcriptions"))  # no tokens of output
@@ -56,15 +57,21 @@ async def reserve_limits(call: Call, gateway: Gateway) -> None:
     if not accounts and not limiter.settings.models:
         return
     limited = call.limited = Limited()
-    _note_budgets(call, limited, accounts, gateway)
-    accounts += limiter.find_model(call.target)
-    needs = [(account, _amount(call, account, gateway)) for account in accounts]
     try:
-        refusal = await limiter.engine.reserve(needs)
+        await limiter.learn(accounts)
+        _note_budgets(call, limited, accounts, gateway)
+        await _reserve(call, limited, accounts, gateway)
     except AwayError as error:
         raise STATE_AWAY from error
+
+
+async def _reserve(call: Call, limited: Limited, accounts: Accounts, gateway: Gateway) -> None:
+    limiter = gateway.limits
+    accounts += limiter.find_model(call.target)
+    needs = _list_needs(call, accounts, gateway)
+    refusal = await limiter.engine.reserve(needs)
     now = limiter.engine.now()
-    limited.headers = tuple(list_headers(needs, now))
+    limited.headers = list_headers(needs, now)
     if refusal is None:
         limited.needs = needs
         return
@@ -99,45 +106,52 @@ def _note_budgets(call: Call, limited: Limited, accounts: Accounts, gateway: Gat
         limited.state = "soft"
         target = limit.downgrade or limiter.settings.downgrade.get(call.target, "")
         if target and target != call.target and gateway.find_group(target):
+            limited.is_downgraded = True
             call.target, call.request = target, call.request | {"model": target}
             return
 
 
-def _amount(call: Call, account: Account, gateway: Gateway) -> int:
-    quota = account.quota
-    if quota.unit in ("requests", "slots"):
-        return 1
-    if not quota.limits:
-        return 0
-    if quota.unit == "tokens":
-        silent = call.api.name in SILENT
-        wanted = usual_tokens(call.body, 0 if silent else call.api.max_tokens(call.request), _answers(call))
-        return min(wanted, quota.limits[0].amount)  # a call that may use more than a minute's runs alone
-    return _most_pusd(call, gateway)
+def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[Account, int]]:
+    """How much of each account the call may use at most."""
+    request, silent = call.request, call.api.name in SILENT
+    asked = 0 if silent else call.api.max_tokens(request)
+    answers = 1 if "n" not in request and "best_of" not in request else _count_answers(request)
+    needs = []
+    for account in accounts:
+        quota = account.quota
+        if quota.unit in ("requests", "slots"):
+            amount = 1
+        elif not quota.limits:
+            amount = 0
+        elif quota.unit == "tokens":  # a call that may use more than a minute's runs alone
+            amount = min(usual_tokens(call.body, asked, answers), quota.limits[0].amount)
+        else:
+            amount = _most_pusd(call, asked, answers, gateway)
+        needs.append((account, amount))
+    return needs
 
 
-def _most_pusd(call: Call, gateway: Gateway) -> int:
+def _most_pusd(call: Call, asked: int | None, answers: int, gateway: Gateway) -> int:
     limiter, now = gateway.limits, gateway.limits.engine.now()
     tier = read_service_tier(None, call.request.get("service_tier"))
-    is_long = len(call.body) >= LONG_INPUT_TOKENS
-    models = (call.target, *gateway.routes.fallbacks.get(call.target, ()))
+    key = (call.target, tier, len(call.body) >= LONG_INPUT_TOKENS)
+    rates = limiter.recall_rates(key, now) or limiter.keep_rates(key, now, _look_up_rates(key, now, gateway))
+    output_tokens = (rates.output_tokens if asked is None else asked) * answers
+    pieces = PIECE_PUSD * answers if call.api.pieces else 0
+    return most_pusd(call.body, output_tokens, rates, plain=is_plain(call.request)) + pieces
+
+
+def _look_up_rates(key: RatesKey, now: float, gateway: Gateway) -> Rates:
+    """Of every deployment that may answer, fallbacks included."""
+    target, tier, is_long = key
+    models, at = (target, *gateway.routes.fallbacks.get(target, ())), datetime.fromtimestamp(now, UTC)
     members = [one.deployment for model in models for one in gateway.find_group(model)]
-
-    def read() -> Rates:
-        at = datetime.fromtimestamp(now, UTC)
-        return find_rates([price for one in members if (price := one.find_price(at))], tier, is_long=is_long)
-
-    rates = limiter.find_rates((call.target, tier, is_long), now, read)
-    output_tokens = 0
-    if call.api.name not in SILENT:
-        longest = max((one.output_tokens or limiter.settings.max_output_tokens for one in members), default=0)
-        asked = call.api.max_tokens(call.request)
-        output_tokens = (longest if asked is None else asked) * _answers(call)
-    pieces = PIECE_PUSD * _answers(call) if call.api.pieces else 0
-    return most_pusd(call.body, output_tokens, rates) + pieces
+    longest = max((one.output_tokens or gateway.limits.settings.max_output_tokens for one in members), default=0)
+    prices = [price for one in members if (price := one.find_price(at))]
+    return find_rates(prices, tier, longest, is_long=is_long)
 
 
-def _answers(call: Call) -> int:
+def _count_answers(request: Mapping[str, Any]) -> int:
     """How many answers are paid for."""
-    counts = (call.request.get("n"), call.request.get("best_of"))
+    counts = (request.get("n"), request.get("best_of"))
     return max((count for count in counts if type(count) is int and 0 < count < 10_000), default=1)

@@ -1,6 +1,6 @@
 """How a refusal is told: what is used up, whose it is, and what resets when."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,11 +8,19 @@ from spanwell_proxy.caller import PUSD
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.limited import Header
 from spanwell_proxy.limits.book import Account, Needs, Refusal
-from spanwell_proxy.limits.quotas import MINUTE_S, Limit, Quota, ends_at
+from spanwell_proxy.limits.quotas import MINUTE_S, Limit, Quota, Unit, ends_at
 
 ADJECTIVES = {"hour": "hourly", "day": "daily", "month": "monthly", "total": "total"}
 SCOPES = {"key": "this key", "gateway": "this gateway"}
-UNITS = {"requests": "requests", "tokens": "tokens"}
+RESET = b"1m0s"  # until the last of what this call uses has slid out
+HEADERS: Mapping[Unit, tuple[bytes, bytes, Header]] = {
+    "requests": (
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        (b"x-ratelimit-reset-requests", RESET),
+    ),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", (b"x-ratelimit-reset-tokens", RESET)),
+}
 STATE_AWAY = ApiError(
     503, "state_unavailable", "limits and budgets cannot be checked now; try again", retry_after_s=1.0
 )
@@ -30,17 +38,20 @@ def to_error(refusal: Refusal, now: float) -> ApiError:
     return _tell_rate(refusal, now)
 
 
-def list_headers(needs: Needs, now: float) -> Iterator[Header]:
+def list_headers(needs: Needs, now: float) -> Sequence[Header]:
     """OpenAI's headers, of the narrowest limit of each unit."""
-    for unit, name in UNITS.items():
-        accounts = [account for account, _ in needs if account.quota.unit == unit and account.quota.limits]
-        if not accounts:
-            continue
-        tightest = min(accounts, key=lambda account: _left(account, now))
-        word = name.encode()
-        yield b"x-ratelimit-limit-" + word, b"%d" % tightest.quota.limits[0].amount
-        yield b"x-ratelimit-remaining-" + word, b"%d" % _left(tightest, now)
-        yield b"x-ratelimit-reset-" + word, b"1m0s"  # this call's own use is the last to slide out
+    narrowest: dict[Unit, tuple[int, int]] = {}
+    for account, _ in needs:
+        quota = account.quota
+        if quota.unit in HEADERS and quota.limits:
+            left = _left(account, now), quota.limits[0].amount
+            if quota.unit not in narrowest or left < narrowest[quota.unit]:
+                narrowest[quota.unit] = left
+    headers: list[Header] = []
+    for unit, (left_over, amount) in narrowest.items():
+        limit_name, left_name, reset = HEADERS[unit]
+        headers += ((limit_name, b"%d" % amount), (left_name, b"%d" % left_over), reset)
+    return headers
 
 
 def _tell_budget(refusal: Refusal, now: float) -> ApiError:
@@ -67,7 +78,7 @@ def _tell_budget(refusal: Refusal, now: float) -> ApiError:
 def _tell_rate(refusal: Refusal, now: float) -> ApiError:
     account, amount = refusal.account, refusal.amount
     (limit,) = account.quota.limits
-    told = f"{_name(account.quota)} may use {limit.amount} {UNITS[account.quota.unit]} a minute"
+    told = f"{_name(account.quota)} may use {limit.amount} {account.quota.unit} a minute"
     if refusal.why == "busy":
         return ApiError(
             429, "rate_limit_exceeded", f"{told}, and calls under way have reserved what is left", retry_after_s=1.0

@@ -12,9 +12,10 @@ from spanwell.pricing import Usage, write_usd
 from spanwell_proxy.apis.api import Document
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.guards.verdicts import Guarded
 from spanwell_proxy.routing.choosing import Decision
 from spanwell_proxy.telemetry.otlp import ERROR, OK, Value, write_request, write_span
-from spanwell_proxy.telemetry.texts import tell_texts
+from spanwell_proxy.telemetry.texts import KeepText, tell_texts
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self._spans)
 
-    def add(self, call: Call, *, with_texts: bool) -> bool:
+    def add(self, call: Call, *, keep_text: KeepText | None) -> bool:
         """The spans of a call; false if what a backend sent cannot be told in one."""
         try:
-            self._spans += make_spans(call, with_texts=with_texts)
+            self._spans += make_spans(call, keep_text=keep_text)
         except (TypeError, ValueError):
             logger.exception("a call could not be made a span")
             return False
@@ -51,12 +52,12 @@ def count_spans(call: Call) -> int:
     return 1 + len(call.attempts)
 
 
-def make_spans(call: Call, *, with_texts: bool) -> list[bytes]:
+def make_spans(call: Call, *, keep_text: KeepText | None) -> list[bytes]:
     """The call's own, which alone has tokens, cost and texts, and its attempts'. Raises TypeError or ValueError."""
     answer = call.reader.document() if call.reader else call.document
     facts = _facts(call, answer)
-    if with_texts:
-        facts.update(tell_texts(call, answer))
+    if keep_text:
+        facts.update(tell_texts(call, answer, keep_text))
     status = (ERROR, mask_secrets(call.failure.message)) if call.failure and is_error(call) else (OK, "")
     whole = write_span(
         (call.trace_id, call.span_id, call.parent_id),
@@ -126,7 +127,10 @@ def _facts(call: Call, answer: Document | None) -> Facts:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
     if call.deployment:
         _add_deployment(facts, call.deployment)
-        facts[c.FALLBACK_FROM] = call.model if any(tried.why == "fallback" for tried in call.attempts) else ""
+        moved = call.limited is not None and call.limited.is_downgraded
+        facts[c.FALLBACK_FROM] = call.model if moved or any(one.why == "fallback" for one in call.attempts) else ""
+    if call.guarded:
+        _add_guards(facts, call.guarded)
     if call.decision:
         _add_decision(facts, call.decision)
     facts[c.SHADOW_OF] = call.parent_id.hex() if call.copied else ""
@@ -163,6 +167,13 @@ def _add_deployment(facts: Facts, deployment: Deployment) -> None:
     facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
     if deployment.simulated:
         facts[c.SIMULATED] = True
+
+
+def _add_guards(facts: Facts, guarded: Guarded) -> None:
+    facts[c.GUARD_MS] = _ms(guarded.took_s)
+    facts[c.CONTEXT_CUT_TOKENS] = guarded.cut_tokens or None
+    if guarded.verdicts:
+        facts[c.GUARDS] = orjson.dumps(guarded.told).decode()
 
 
 def _add_decision(facts: Facts, decision: Decision) -> None:
