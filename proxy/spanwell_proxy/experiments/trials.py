@@ -78,10 +78,18 @@ class Trials:
             shared = await self.store.sync(told, trials)
             self._states, self.counts = shared.states, shared.counts
             for experiment in self.experiments.values():
+                await self._begin(experiment)
                 await self._guard(experiment)
         except StoreAwayError as error:
             self._waiting = (told + self._waiting)[:MOST_WAITING]
             logger.warning("%s", error)
+
+    async def _begin(self, experiment: Experiment) -> None:
+        """Note since when this edition runs."""
+        known = self._states.get(experiment.name, State())
+        if known.edition != experiment.edition:
+            state = State(edition=experiment.edition, at=round(time.time(), 3))
+            await self.store.decide(experiment.name, state, only_if=known)
 
     async def _guard(self, experiment: Experiment) -> None:
         known = self._states.get(experiment.name, State())
