@@ -12,7 +12,7 @@ from spanwell.pricing import Usage, write_usd
 from spanwell_proxy.apis.api import Document
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
-from spanwell_proxy.guards.verdicts import Guarded
+from spanwell_proxy.guarded import Guarded
 from spanwell_proxy.routing.choosing import Decision
 from spanwell_proxy.telemetry.otlp import ERROR, OK, Value, write_request, write_span
 from spanwell_proxy.telemetry.texts import KeepText, tell_texts
@@ -120,17 +120,14 @@ def _facts(call: Call, answer: Document | None) -> Facts:
     if failure and is_error(call):
         facts[c.ERROR_TYPE] = failure.kind
     if call.limited:
-        facts[c.BUDGET_STATE] = call.limited.state
-        if call.limited.left_usd is not None:
-            facts[c.BUDGET_LEFT_USD] = write_usd(call.limited.left_usd)
+        left = call.limited.left_usd
+        facts[c.BUDGET_STATE], facts[c.BUDGET_LEFT_USD] = call.limited.state, None if left is None else write_usd(left)
     if caller:
         facts[c.KEY_ID], facts[c.TEAM] = caller.key_id, caller.team
     if call.deployment:
         _add_deployment(facts, call.deployment)
-        moved = call.limited is not None and call.limited.is_downgraded
-        facts[c.FALLBACK_FROM] = call.model if moved or any(one.why == "fallback" for one in call.attempts) else ""
-    if call.guarded:
-        _add_guards(facts, call.guarded)
+        facts[c.FALLBACK_FROM] = call.model if _is_moved(call) else ""
+    _add_guards(facts, call.guarded)
     if call.decision:
         _add_decision(facts, call.decision)
     facts[c.SHADOW_OF] = call.parent_id.hex() if call.copied else ""
@@ -162,6 +159,12 @@ def _attempt_facts(tried: Attempt, number: int) -> Facts:
     return facts
 
 
+def _is_moved(call: Call) -> bool:
+    """Whether another model answered than the one asked for."""
+    softly = call.limited is not None and call.limited.is_downgraded
+    return softly or any(tried.why == "fallback" for tried in call.attempts)
+
+
 def _add_deployment(facts: Facts, deployment: Deployment) -> None:
     facts[c.PROVIDER], facts[c.DEPLOYMENT] = deployment.provider, deployment.id
     facts[c.SERVER_ADDRESS], facts[c.SERVER_PORT] = deployment.url.host, deployment.url.port
@@ -169,7 +172,9 @@ def _add_deployment(facts: Facts, deployment: Deployment) -> None:
         facts[c.SIMULATED] = True
 
 
-def _add_guards(facts: Facts, guarded: Guarded) -> None:
+def _add_guards(facts: Facts, guarded: Guarded | None) -> None:
+    if guarded is None:
+        return
     facts[c.GUARD_MS] = _ms(guarded.took_s)
     facts[c.CONTEXT_CUT_TOKENS] = guarded.cut_tokens or None
     if guarded.verdicts:
