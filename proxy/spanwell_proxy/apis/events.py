@@ -43,6 +43,10 @@ class EventReader(ABC):
 
     def feed(self, data: bytes) -> bytes:
         """Whole events of `data` and of what was left before. Raises BrokenAnswerError."""
+        if not self._rest and data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+            event = data[:-2]  # one alone, as most backends write them
+            passed = self._pass(event)
+            return data if passed is event else passed and passed + b"\n\n"
         data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
@@ -69,6 +73,9 @@ def data_of(event: bytes) -> bytes:
     """What stands behind `data:` in an event; empty for a comment."""
     if event.startswith(b"data:") and b"\n" not in event:
         return event[5:].strip()
+    head, _, data = event.partition(b"\ndata:")
+    if head.startswith(b"event:") and b"\n" not in head and b"\n" not in data:
+        return data.strip()
     lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(line[5:].strip() for line in lines)
 
