@@ -63,6 +63,13 @@ class AnthropicBackend:
         """As `api_base` names it: without /v1."""
         return f"http://127.0.0.1:{self.port}"
 
+    def forget(self) -> None:
+        """As if nobody had called yet."""
+        for seen in (self.requests, self.headers, self.paths):
+            seen.clear()
+        self.moods.clear()
+        self.aborted.clear()
+
     async def create(self, request: web.Request) -> web.StreamResponse:
         body = await self._note(request)
         mood = self.moods.popleft() if self.moods else "well"

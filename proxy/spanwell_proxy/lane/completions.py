@@ -1,5 +1,6 @@
 """Chat completions as LiteLLM makes them, put back into OpenAI's own shape. Pure: JSON in, JSON out."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +18,48 @@ def tidy_completion(completion: Json) -> Json:
     return _tidy_usage(completion)
 
 
-def tidy_chunk(chunk: Json) -> Json:
-    """One chunk of a stream: the usage stands alone in the last one, and a reason is null until there is one."""
-    for choice in chunk.get("choices", ()):
-        choice.setdefault("finish_reason", None)
-        _drop_duplicates(choice.setdefault("delta", {}))
-    if chunk.get("usage") and not any(map(_says_something, chunk["choices"])):
-        chunk["choices"] = []
-    return _tidy_usage(chunk)
+class ChunkTidier:
+    """The chunks of one stream: the usage stands alone in the last one, and a reason is null until there is one.
+
+    What comes in lists is numbered, as OpenAI's clients need it to put the pieces together.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict(int)
+
+    def tidy(self, chunk: Json) -> Json:
+        for choice in chunk.get("choices", ()):
+            choice.setdefault("finish_reason", None)
+            delta = choice.setdefault("delta", {})
+            _drop_duplicates(delta)
+            self._number(delta)
+        if chunk.get("usage") and not any(map(_says_something, chunk["choices"])):
+            chunk["choices"] = []
+        return _tidy_usage(chunk)
+
+    def _number(self, delta: Json) -> None:
+        for key, value in delta.items():
+            if not isinstance(value, list) or key == "tool_calls":
+                continue
+            for piece in value:
+                if isinstance(piece, dict):
+                    piece.setdefault("index", self._numbers[key])
+                    # A thought comes in pieces, and ends with its signature.
+                    self._numbers[key] += key != "thinking_blocks" or bool(piece.get("signature") or piece.get("data"))
+
+
+def drop_numbers(messages: list[Json]) -> list[Json]:
+    """Thoughts that come back from a client: the numbers are ours, and the provider does not know them."""
+    return [
+        message
+        if not message.get("thinking_blocks")
+        else message | {"thinking_blocks": [without_number(block) for block in message["thinking_blocks"]]}
+        for message in messages
+    ]
+
+
+def without_number(block: Json) -> Json:
+    return {key: value for key, value in block.items() if key != "index"}
 
 
 def tidy_text(completion: Json) -> Json:

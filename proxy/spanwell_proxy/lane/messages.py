@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from spanwell_proxy.lane.completions import Json, read_details
+from spanwell_proxy.lane.completions import Json, read_details, without_number
 
 REASONS = {
     "stop": "end_turn",
@@ -98,7 +98,7 @@ class MessageEvents:
     def _think(self, block: Json) -> Iterator[bytes]:
         if block.get("type") == "redacted_thinking":
             yield from self._close()
-            yield from self._enter("redacted", block)
+            yield from self._enter("redacted", without_number(block))
             return
         yield from self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if text := block.get("thinking"):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from spanwell_proxy.lane.completions import Json, read_details
+from spanwell_proxy.lane.completions import Json, read_details, without_number
 
 # What an answer repeats of its request, and what it says where that named none.
 ECHOED: Json = {
@@ -127,7 +127,7 @@ class ResponseEvents:
             self._signed.append({"type": "thinking", "thinking": self._thought, "signature": block["signature"]})
             self._thought = ""
         elif block.get("data"):
-            self._signed.append(block)
+            self._signed.append(without_number(block))
 
     def _call(self, call: Json) -> Iterator[bytes]:
         number, function = call.get("index") or 0, call.get("function") or {}

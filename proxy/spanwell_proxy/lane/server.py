@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_CALLS = 1000  # at a time: each holds some 100 KB
+MOST_THREADS = 256  # LiteLLM prepares calls in threads, and for some providers waits in them
 BEAT_S = 1.0
 POLL_S = 0.05
 ALIVE, WORN = b".", b"w"  # what is said on the pipe; the first byte means ready
@@ -167,6 +169,7 @@ async def _send_part(send: Send, data: bytes, *, last: bool = False) -> None:
 
 
 async def _serve(lane: Lane, listener: socket.socket, pipe: int) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
     config = uvicorn.Config(
         lane.app,
         interface="asgi3",
@@ -197,6 +200,7 @@ async def _serve(lane: Lane, listener: socket.socket, pipe: int) -> None:
     await serving
     for job in jobs:
         job.cancel()
+    os._exit(0)  # a thread may still wait for a provider whose caller has left: LiteLLM calls some without asyncio
 
 
 async def _beat(lane: Lane, pipe: int) -> None:

@@ -20,7 +20,7 @@ from litellm.responses.litellm_completion_transformation.transformation import L
 from spanwell_proxy.errand import Errand, File
 from spanwell_proxy.failures import ApiError, bad_request
 from spanwell_proxy.lane import parameters
-from spanwell_proxy.lane.completions import Json, tidy_chunk, tidy_completion, tidy_text
+from spanwell_proxy.lane.completions import ChunkTidier, Json, drop_numbers, tidy_completion, tidy_text
 from spanwell_proxy.lane.messages import MessageEvents, to_message
 from spanwell_proxy.lane.parameters import check_messages, check_response, check_shape, pick, read_numbers
 from spanwell_proxy.lane.responses import Origin, ResponseEvents, to_response
@@ -51,10 +51,11 @@ Translate = Callable[[Errand, Mapping[str, str]], Awaitable[Reply]]
 async def chat(errand: Errand, trace: Mapping[str, str]) -> Reply:
     check_messages(errand.request.get("messages"))
     asked = pick(errand.request, parameters.CHAT)
+    asked["messages"] = drop_numbers(asked["messages"])
     _check_shape(errand)
     answer = await litellm.acompletion(**_arguments(errand, asked, trace))
     if asked.get("stream"):
-        return Reply(_events(answer, tidy_chunk), EVENT_STREAM)
+        return Reply(_events(answer, ChunkTidier().tidy), EVENT_STREAM)
     return Reply(orjson.dumps(tidy_completion(_plain(answer))))
 
 
@@ -202,9 +203,9 @@ async def _events(answer: AsyncIterator[Any], tidy: Callable[[Json], Json]) -> A
 
 
 async def _events_by(writer: MessageEvents | ResponseEvents, answer: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    begun = False
+    begun, tidier = False, ChunkTidier()
     async for part in answer:
-        chunk = tidy_chunk(_plain(part))
+        chunk = tidier.tidy(_plain(part))
         if not begun:
             yield writer.begin(chunk)
             begun = True
