@@ -1,6 +1,11 @@
+from pathlib import Path
+
 import pytest
 
-from spanwell_proxy.apis.paths import find_api, match_path, strip_prefix
+from spanwell_proxy.apis.api import Api
+from spanwell_proxy.apis.paths import APIS, find_api, match_path, strip_prefix
+
+REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,8 @@ def test_azures_paths_name_the_model_too(path: str, name: str, model: str) -> No
 )
 def test_a_prefix_is_taken_off_once(path: str, rest: str) -> None:
     assert strip_prefix(path) == rest
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
+def test_every_api_is_documented(api: Api) -> None:
+    assert f"`POST /v1{api.path}`" in REFERENCE
