@@ -11,9 +11,11 @@ from typing import Any, Literal
 from spanwell.conventions import HEADER_REQUEST_ID, CacheVerdict
 from spanwell.pricing import Price, Usage
 from spanwell_proxy.apis.api import Api, Document, Reader
+from spanwell_proxy.apis.forms import Part
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
+from spanwell_proxy.guarded import Guarded
 from spanwell_proxy.limited import Limited
 from spanwell_proxy.pace import Pace
 from spanwell_proxy.routing.asked import NOTHING_ASKED, Asked, Assignment
@@ -69,6 +71,8 @@ class Call:
     caller: Caller | None = None
     body: bytes = b""
     request: dict[str, Any] = field(default_factory=dict)
+    form: tuple[Part, ...] = ()  # the fields of a request that came as a form
+    media_type: bytes = b""  # of an answer that goes on as it comes
     model: str = ""
     stream: bool = False
     app: str = ""
@@ -81,6 +85,7 @@ class Call:
     prompt_name: str = ""
     prompt_version: str = ""
     limited: Limited | None = None  # what its limits are, and what it took of them
+    guarded: Guarded | None = None  # what guards found, and what they still have to look at
     cache_key: bytes = b""
     leads: bool = False  # others that ask the same wait for this call
 

@@ -7,6 +7,8 @@ import orjson
 from spanwell.errors import SpanwellError
 
 CLIENT_GONE: Final = "client_disconnect"
+GUARD_FAILED: Final = "guard_failed"  # through no fault of a backend
+GUARD_ASKS_AGAIN: Final = "guard_asks_again"  # the same model may do better, now that it was told
 
 # OpenAI's words for `error.type`; a status that is not here is the gateway's or the backend's own trouble.
 TYPES = {

@@ -13,6 +13,7 @@ from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.experiments.trials import Trials
+from spanwell_proxy.guards.judging import Guards
 from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.facts import Candidate, Facts, watch
@@ -45,6 +46,7 @@ class Gateway:
     directory: Directory
     origins: Origins  # of the responses that backends keep
     cache: Cache | None
+    guards: Guards | None
     ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own
     trials: Trials
     find_policy: Callable[[str], Policy] = by_weight

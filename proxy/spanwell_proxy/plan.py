@@ -14,7 +14,7 @@ from spanwell.settings import Settings
 from spanwell_proxy.batches.settings import BatchSettings, read_batch_settings
 from spanwell_proxy.caches.semantic.settings import SemanticSettings, read_semantic_settings
 from spanwell_proxy.caches.settings import CacheSettings, read_cache_settings
-from spanwell_proxy.config.adopting import adopt_cache, adopt_settings
+from spanwell_proxy.config.adopting import adopt_sections, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.guards.judging import Guards
@@ -50,7 +50,7 @@ class Plan:
 
 def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
     """Raises ConfigError; a proxy that others can reach must ask for a key. `prices` are those of an earlier plan."""
-    config, differences = adopt_cache(load_config(settings.config))
+    config, differences = adopt_sections(load_config(settings.config))
     prices = prices or load_price_table()
     routes = read_routes(config, prices)
     routes = replace(routes, ignored=(*routes.ignored, *differences))

@@ -14,6 +14,7 @@ from spanwell_proxy.call import Call
 from spanwell_proxy.experiments.steps import direct, learn
 from spanwell_proxy.failures import CLIENT_GONE, ApiError
 from spanwell_proxy.gateway import Gateway
+from spanwell_proxy.guards.steps import guard_input
 from spanwell_proxy.limits.steps import reserve_limits, settle_limits
 from spanwell_proxy.orders import Answered, Order, take_order
 from spanwell_proxy.replies import reply_error
@@ -57,7 +58,10 @@ async def settle(call: Call, gateway: Gateway) -> None:
             keep_answer(call, gateway.cache)
 
 
-STEPS: tuple[Step, ...] = (authenticate, read, stay_at_origin, direct, reserve_limits, look_in_cache, call_upstream)
+STEPS: tuple[Step, ...] = (
+    *(authenticate, read, stay_at_origin, direct),
+    *(reserve_limits, guard_input, look_in_cache, call_upstream),
+)
 
 
 async def run(call: Call, gateway: Gateway) -> None:

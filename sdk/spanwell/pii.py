@@ -29,7 +29,7 @@ NUMBER_GOES_ON: Final = r"(?=[\dA-Z .\-/()\u00a0\u2011\u202f]{6})"
 # Searched by its first digit, which is rare in prose, and given up where the next six signs are no number's; only then
 # is looked at what stands before. The first digit is in every branch, so a branch counts one less.
 NUMBER: Final = re.compile(
-    r"\d" + NUMBER_GOES_ON + r"(?:"
+    r"\d(?<!\d\d)" + NUMBER_GOES_ON + r"(?:"
     r"(?<=\+\d)(?P<plus>(?:[ .\-/()\u00a0\u2011\u202f]{0,3}\d){7,14}(?!\d))"
     r"|(?<!\w\d)(?<!\d[.,:]\d)(?:"
     rf"(?P<card>\d{{12,18}}(?!\w)|\d{{3}}(?:{GAP}\d{{4}}){{3}}(?!\w)|\d{{3}}{GAP}\d{{6}}{GAP}\d{{5}}(?!\w))"

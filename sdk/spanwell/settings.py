@@ -8,10 +8,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from spanwell.errors import ConfigError
 from spanwell.loopback import is_loopback
+from spanwell.masking import Level
 
 PREFIX = "SPANWELL_"
 
 Durability = Literal["strict", "interval"]
+Sealing = Literal["off", "project", "user"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,24 @@ class Settings:
         metadata={"help": "Redis for the exact cache, when several hosts share one; empty means SQLite."},
     )
     capture_content: bool = field(default=True, metadata={"help": "Store prompts and outputs beside the spans."})
+    mask: Level = field(
+        default="pii",
+        metadata={
+            "help": "What the gateway takes out of texts before they are stored: `pii` is secrets and what names a "
+            "person, `secrets` is keys and tokens alone, `off` is nothing."
+        },
+    )
+    seal_texts: Sealing = field(
+        default="off",
+        metadata={
+            "help": "Encrypt the texts that the gateway stores: `project` with one key, `user` with a key for each "
+            "user, which can be erased."
+        },
+    )
+    key_file: Path | None = field(
+        default=None,
+        metadata={"help": "The project's key, for texts and placeholders; unset means SPANWELL_DATA/keys/project.key."},
+    )
 
     @property
     def collector_url(self) -> str:

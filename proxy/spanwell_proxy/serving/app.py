@@ -30,6 +30,7 @@ from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.routing.facts import Facts
+from spanwell_proxy.sealing.keeping import open_keeping
 from spanwell_proxy.serving.batching import serve_batches
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
@@ -119,7 +120,7 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         traffic=Traffic(plan.resilience),
         keys=keys,
         directory=Directory(shared.records),
-        telemetry=Telemetry(outbox, worker=worker, project=settings.project, with_texts=settings.capture_content),
+        telemetry=Telemetry(outbox, worker=worker, project=settings.project, keep_text=open_keeping(settings)),
         limits=Limiter(engine, plan.limits, keys.find_user_limits),
         origins=open_origins(home / "state.db", settings.redis_url),
         cache=caching.cache,

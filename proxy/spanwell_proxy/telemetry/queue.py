@@ -13,6 +13,7 @@ from spanwell_proxy.telemetry.otlp import Value
 from spanwell_proxy.telemetry.outbox import Outbox
 from spanwell_proxy.telemetry.spans import Batch, count_spans
 from spanwell_proxy.telemetry.tally import Tally
+from spanwell_proxy.telemetry.texts import KeepText
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ TICK_S = 0.1
 class Telemetry:
     """One producer: it numbers its spans, so that the store can prove that none is missing."""
 
-    def __init__(self, outbox: Outbox, *, worker: int, project: str, with_texts: bool) -> None:
+    def __init__(self, outbox: Outbox, *, worker: int, project: str, keep_text: KeepText | None) -> None:
         self.dropped = 0
         self._outbox = outbox
-        self._with_texts = with_texts
+        self._keep_text = keep_text
         self._tally = Tally()
         self._queue: deque[Call] = deque()
         self._queued_bytes = 0
@@ -86,7 +87,7 @@ class Telemetry:
             taken += 1
             size += call.size_bytes
             self._tally.count(call)
-            if not batch.add(call, with_texts=self._with_texts):
+            if not batch.add(call, keep_text=self._keep_text):
                 self.dropped += count_spans(call)
             if taken % slice_spans == 0:
                 await asyncio.sleep(0)

@@ -4,8 +4,9 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from spanwell.pieces import pieces_usd
 from spanwell.pricing import Usage, cost_usd
-from spanwell_proxy.apis.api import Reader
+from spanwell_proxy.apis.api import Document, Reader
 from spanwell_proxy.apis.usage import estimate_usage, find_tier, read_service_tier
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
@@ -25,6 +26,15 @@ def account(call: Call, deployment: Deployment) -> None:
     call.price = deployment.find_price(began, str(answered or ""))
     if call.price:
         call.cost_usd = cost_usd(call.usage, call.price, service_tier=call.service_tier, at=began)
+    if call.api.pieces and not call.cost_usd:
+        _charge_pieces(call, deployment, (reader.document() if reader else document) or {})
+
+
+def _charge_pieces(call: Call, deployment: Deployment, answer: Document) -> None:
+    """A model that is paid for by the token is not paid for by the piece too."""
+    if call.api.pieces:
+        usd = pieces_usd(call.api.pieces(call.request, answer), deployment.piece_rates)
+        call.cost_usd = call.cost_usd if usd is None else usd
 
 
 def charge(call: Call, tried: Attempt) -> None:
@@ -37,7 +47,7 @@ def charge(call: Call, tried: Attempt) -> None:
 def charge_lost(call: Call, tried: Attempt, reader: Reader | None, *, guess: bool = False) -> None:
     """An attempt that did not answer. It has cost what its backend reported; nothing else, unless told to `guess`."""
     reported = reader.usage if reader else None
-    if reported is None and not guess:
+    if tried.usage or (reported is None and not guess):  # charged before: its answer was whole, and refused
         return
     tried.usage, tried.usage_estimated = _complete(call, reported, reader)
     began = _began(call)

@@ -9,7 +9,7 @@ import orjson
 from spanwell.masking import mask_secrets
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.config.routes import Deployment
-from spanwell_proxy.failures import ApiError, error_body
+from spanwell_proxy.failures import GUARD_ASKS_AGAIN, GUARD_FAILED, ApiError, error_body
 from spanwell_proxy.upstream.client import Answer
 
 RETRYABLE: Final = frozenset((408, 409, 425, 429))
@@ -65,6 +65,8 @@ def read_failure(deployment: Deployment, dialect: str, answer: Answer, body: byt
 
 def classify(failure: ApiError) -> str:
     """By the words that retries and fallbacks are configured with."""
+    if failure.kind == GUARD_ASKS_AGAIN:
+        return "guard"
     if failure.kind in ("upstream_401", "upstream_402", "upstream_403", "upstream_407"):
         return "authentication"
     if failure.kind.startswith("upstream_3"):
@@ -90,7 +92,7 @@ def judge_help(failure: ApiError) -> Help:
 
 def is_faulty(failure: ApiError) -> bool:
     """Whether it speaks against the deployment, and not against the request."""
-    return failure.status == 429 or failure.status >= 500
+    return failure.kind != GUARD_FAILED and (failure.status == 429 or failure.status >= 500)
 
 
 def read_retry_after(value: str, now: datetime) -> float | None:

@@ -3,8 +3,11 @@
 import asyncio
 import time
 
+import orjson
+
 from spanwell_proxy.apis.api import BrokenAnswerError, Reader
 from spanwell_proxy.call import Attempt, Call
+from spanwell_proxy.pace import Pace
 from spanwell_proxy.replies import EVENT_STREAM, JSON, begin_stream, reply, send_part
 from spanwell_proxy.upstream.accounting import charge
 from spanwell_proxy.upstream.client import Answer
@@ -28,31 +31,34 @@ async def relay(call: Call, tried: Attempt, arrival: Arrival) -> None:
 async def _relay_whole(call: Call, tried: Attempt, arrival: Arrival) -> None:
     call.document, call.answer = arrival.document, arrival.body
     charge(call, tried)
+    if call.guarded and call.guarded.check_answer and call.document is not None and not call.api.is_opaque:
+        call.document = await call.guarded.check_answer(call.document)
+        if call.document is not arrival.document:
+            call.answer = orjson.dumps(call.document)
     if call.stream:
         # A backend that cannot stream answers whole; the client gets the events it asked for.
         call.ttft_s = time.perf_counter() - call.started
         call.stream_end = "done"
         await reply(call, 200, _as_stream(call), EVENT_STREAM)
     elif call.api.is_opaque:
-        kind = arrival.answer.header("Content-Type") or "application/octet-stream"
-        await reply(call, 200, arrival.body, kind.encode("latin-1"))
+        await reply(call, 200, arrival.body, call.media_type)
     else:
-        await reply(call, 200, arrival.body, JSON)
+        await reply(call, 200, call.answer, JSON)
 
 
 async def _relay_stream(call: Call, tried: Attempt, arrival: Arrival, reader: Reader) -> None:
-    answer, part, ended = arrival.answer, arrival.held, arrival.ended
-    if not call.replied:  # a stream that is continued has begun
-        await begin_stream(call)
+    answer, part, ended, guarded = arrival.answer, arrival.held, arrival.ended, call.guarded
     try:
+        if guarded and guarded.begin_stream:
+            reader, part = guarded.begin_stream(reader, part, ended)
+            call.reader = reader
         while True:
-            if call.ttft_s is None and reader.content_chunks:
-                call.ttft_s = time.perf_counter() - call.started
-                tried.ttft_s = tried.ttft_s or time.perf_counter() - tried.started
+            if reader.content_chunks:
+                _note_content(call, tried, reader.content_chunks)
             if ended or reader.done:
                 break
             if part:
-                await send_part(call, part)
+                await _send(call, part)
             data = await _read_on(answer, reader, arrival.patience)
             part, ended = reader.feed(data) if data else reader.finish(), not data
         if not reader.complete:
@@ -64,9 +70,26 @@ async def _relay_stream(call: Call, tried: Attempt, arrival: Arrival, reader: Re
         answer.close()
         raise
     answer.leave()
-    call.stream_end = "done"
     charge(call, tried)
-    await send_part(call, part, last=True)
+    if guarded and guarded.finish_stream:
+        part += await guarded.finish_stream()
+    call.stream_end = "done"
+    await _send(call, part, last=True)
+
+
+async def _send(call: Call, part: bytes, *, last: bool = False) -> None:
+    if not call.replied:  # a stream that is continued has begun, and one that guards hold back has not
+        await begin_stream(call)
+    await send_part(call, part, last=last)
+
+
+def _note_content(call: Call, tried: Attempt, chunks: int) -> None:
+    now = time.perf_counter()
+    if call.pace:
+        call.pace.note(now, chunks)
+    else:
+        call.pace, call.ttft_s = Pace(now, chunks), now - call.started
+        tried.ttft_s = tried.ttft_s or now - tried.started
 
 
 async def _read_on(answer: Answer, reader: Reader, patience: Patience) -> bytes:

@@ -41,7 +41,11 @@ NOUNS = {
     "users": "Forget a user: delete everything stored about one.",
 }
 # Those of the gateway that need more than its administration API.
-GATEWAY_NOUNS = {"whatif": "Replay stored calls under other rules: another cache, another route."}
+GATEWAY_NOUNS = {
+    "texts": "Make and erase the keys of stored texts that are encrypted, and decrypt such texts.",
+    "whatif": "Replay stored calls under other rules: another cache, another route.",
+}
+GATEWAY_MODULES = {"texts": ("spanwell_proxy.sealing", "cryptography"), "whatif": ("spanwell_proxy.whatif", "numpy")}
 
 ENVIRONMENT = """\
 Every process is configured by SPANWELL_* variables (ports, data directory, ClickHouse address and more);
@@ -136,14 +140,14 @@ def _run_module(options: argparse.Namespace, settings: Settings) -> NoReturn:
 
 def _run_noun(words: list[str]) -> NoReturn:
     """Become the service's command. --config and --data may stand anywhere, as with the other subcommands."""
-    service, needs = ("proxy", "numpy") if words[0] in GATEWAY_NOUNS else ("collector", "chdb")
+    module, needs = GATEWAY_MODULES.get(words[0], ("spanwell_collector.admin", "chdb"))
+    service = "proxy" if words[0] in GATEWAY_MODULES else "collector"
     if find_spec(f"spanwell_{service}") is None or find_spec(needs) is None:
         raise ConfigError(f"spanwell {words[0]} needs the {service}: pip install 'spanwell[{service}]'")
     places = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_places(places)
     options, others = places.parse_known_args(words)
-    module = ["spanwell_proxy.whatif", *others[1:]] if service == "proxy" else ["spanwell_collector.admin", *others]
-    command = [sys.executable, "-m", *module]
+    command = [sys.executable, "-m", module, *(others[1:] if service == "proxy" else others)]
     os.execve(sys.executable, command, child_environ(_settings(options), dict(os.environ)))  # noqa: S606
 
 

@@ -166,7 +166,7 @@ def test_a_deployments_own_price_may_have_every_rate() -> None:
 def test_a_span_tells_what_it_was_charged_by() -> None:
     call = charge(deploy(OWN), tier="priority", prompt_tokens_details={"audio_tokens": 400})
     batch = Batch()
-    batch.add(call, with_texts=False)
+    batch.add(call, keep_text=None)
 
     (span,) = batch._spans
     told = {pair.key: pair.value.string_value or pair.value.int_value for pair in span.attributes}

@@ -31,7 +31,7 @@ def call(**facts: Any) -> Call:
 def encoded(*calls: Call) -> list[dict[str, str]]:
     batch = Batch()
     for each in calls:
-        batch.add(each, with_texts=True)
+        batch.add(each, keep_text=lambda text, _: text)
     request = ExportTraceServiceRequest.FromString(batch.encode({}))
     spans = request.resource_spans[0].scope_spans[0].spans
     return [{pair.key: pair.value.string_value for pair in span.attributes} for span in spans]

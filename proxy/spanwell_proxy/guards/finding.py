@@ -1,0 +1,79 @@
+"""Guards that point at places in a text, which can be masked, in a stream too: what names a person, and secrets."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from spanwell.credentials import find_secrets
+from spanwell.pii import LONGEST, Found, find_pii
+
+Mode = Literal["mask", "hash", "drop"]
+CONTEXT: Final = 64  # characters before a place that may decide whether it is one
+LONGEST_SECRET: Final = 1024
+LONGEST_TOKEN: Final = 8192
+LONGEST_KEY: Final = 16_384
+HASH_DIGITS: Final = 10
+GROUP: Final = re.compile(r"(?<!\S)[\dA-Z+(][\dA-Z+()./\-]{0,12}[ \u00a0\u202f]{1,3}\Z")
+GROUP_BEGUN: Final = re.compile(r"[\dA-Z+()./\-]{0,34}\Z")
+KEY_ENDS: Final = re.compile("-----END [A-Z0-9 ]{0,30}KEY-----")
+LONGEST_NUMBER: Final = 64  # characters of a number in groups
+
+
+@dataclass(frozen=True)
+class Finder:
+    """`find` gives places in their order. What stands behind `open_from` may yet become one, or a longer one."""
+
+    find: Callable[[str], list[Found]]
+    open_from: Callable[[str], int]
+    write: Callable[[Found, str], str]  # what stands in a place's stead
+
+
+def find_persons(kinds: frozenset[str], write: Callable[[Found, str], str]) -> Finder:
+    return Finder(lambda text: find_pii(text, kinds), open_number, write)
+
+
+def find_credentials(write: Callable[[Found, str], str]) -> Finder:
+    return Finder(lambda text: find_secrets(text, named=True), open_secret, write)
+
+
+def write_kind(one: Found, _: str) -> str:
+    return f"[{one.kind.upper()}]"
+
+
+def write_nothing(_: Found, __: str) -> str:
+    return ""
+
+
+def write_hash(key: bytes) -> Callable[[Found, str], str]:
+    """`[EMAIL_0a1b2c3d4e]`: the same for the same value under the same key, without which it tells nothing."""
+
+    def write(one: Found, value: str) -> str:
+        digest = hmac.digest(key, f"{one.kind}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return f"[{one.kind.upper()}_{digest.hex()[:HASH_DIGITS]}]"
+
+    return write
+
+
+def open_number(text: str) -> int:
+    """The last word; and before it, where it may be a part of a number, the groups of digits and capitals."""
+    end = len(text)
+    start = _word_begins(text, LONGEST)
+    if GROUP_BEGUN.fullmatch(text, start):
+        while end - start < LONGEST_NUMBER and (group := GROUP.search(text, max(0, start - 17), start)):
+            start = group.start()
+    return start
+
+
+def open_secret(text: str) -> int:
+    """The last word, and a private key that has not ended."""
+    begun = text.rfind("-----BEGIN")
+    if begun >= 0 and len(text) - begun < LONGEST_KEY and not KEY_ENDS.search(text, begun):
+        return begun
+    return _word_begins(text, LONGEST_TOKEN if "eyJ" in text or "earer " in text else LONGEST_SECRET)
+
+
+def _word_begins(text: str, most: int) -> int:
+    return max(len(text) - most, 1 + max(text.rfind(" "), text.rfind("\n"), text.rfind("\t")))

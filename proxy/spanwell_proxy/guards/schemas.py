@@ -1,0 +1,83 @@
+"""Guard on the shape of an answer: JSON that follows a schema. The patterns of a schema are matched in linear time."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import jsonschema_rs
+import orjson
+
+from spanwell.errors import ConfigError
+from spanwell_proxy.guards.judging import NOTHING, Finding, Judge, Subject
+from spanwell_proxy.guards.texts import list_spoken
+
+FROM_REQUEST: Final = "request"
+MOST_ERRORS: Final = 5
+LONGEST_ERROR: Final = 200
+MOST_SCHEMAS: Final = 128  # that clients bring: compiling one costs more than using it
+
+
+def compile_schema(schema: Any, where: str) -> Any:
+    """Raises ConfigError. What a schema refers to stands in it: nothing is fetched."""
+    try:
+        return _compile(schema)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def judge_schema(validator: Any | None) -> Judge:
+    """None: the schema that each request asks for by `response_format`; one without is let through."""
+
+    async def judge(subject: Subject) -> Finding:
+        checks = validator or _find_schema(subject.request)
+        if checks is None or subject.answer is None:
+            return NOTHING
+        for text in list_spoken(subject.answer):
+            if told := _check(checks, text):
+                return Finding({"schema": 1}, told=told)
+        return NOTHING
+
+    return judge
+
+
+def _check(validator: Any, text: str) -> str:
+    """What is wrong; empty where nothing is."""
+    try:
+        document = orjson.loads(text)
+    except ValueError as error:
+        return f"The answer is not JSON: {error}."
+    errors = []
+    for wrong in validator.iter_errors(document):
+        path = "/".join(map(str, wrong.instance_path)) or "the whole"
+        errors.append(f"{path}: {str(wrong.message)[:LONGEST_ERROR]}")
+        if len(errors) == MOST_ERRORS:
+            break
+    return "The answer does not follow the schema. " + "; ".join(errors) if errors else ""
+
+
+def _find_schema(request: Mapping[str, Any]) -> Any | None:
+    asked = request.get("response_format")
+    if not isinstance(asked, dict):
+        text = request.get("text")
+        asked = text.get("format") if isinstance(text, dict) else None
+    if not isinstance(asked, dict) or asked.get("type") != "json_schema":
+        return None
+    wrapped = asked.get("json_schema")
+    schema = wrapped.get("schema") if isinstance(wrapped, dict) else asked.get("schema")
+    try:
+        return _compile_text(orjson.dumps(schema)) if isinstance(schema, dict) else None
+    except ValueError:
+        return None  # it is the backend that says so
+
+
+@lru_cache(MOST_SCHEMAS)
+def _compile_text(schema: bytes) -> Any:
+    return _compile(orjson.loads(schema))
+
+
+def _compile(schema: Any) -> Any:
+    return jsonschema_rs.validator_for(schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions())
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is not in the schema")

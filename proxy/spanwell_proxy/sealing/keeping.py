@@ -1,0 +1,75 @@
+"""What becomes of a text before it is stored: it is masked, and where that is asked for, sealed."""
+
+import logging
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from spanwell.masking import mask_json
+from spanwell.settings import Settings
+from spanwell_proxy.sealing.box import SEALED, UnsealError, read_key_id, seal, unseal
+from spanwell_proxy.sealing.project import ProjectKey, find_key, key_path
+from spanwell_proxy.sealing.users import UserKeys
+
+logger = logging.getLogger(__name__)
+
+SHOWN: Final = "[encrypted]"
+KeepText = Callable[[str, str], str]  # messages in JSON, and whose call it was
+
+
+def open_keeping(settings: Settings) -> KeepText | None:
+    """None where no texts are stored. Raises ConfigError."""
+    if not settings.capture_content:
+        return None
+    level = settings.mask
+    if settings.seal_texts == "off":
+        return lambda text, _: mask_json(text, level)
+    project = find_key(settings)
+    users = UserKeys(users_path(settings), project) if settings.seal_texts == "user" else None
+    return lambda text, user: seal_messages(mask_json(text, level), user, project, users)
+
+
+def users_path(settings: Settings) -> Path:
+    return key_path(settings).with_name("users.db")
+
+
+def seal_messages(text: str, user: str, project: ProjectKey, users: UserKeys | None) -> str:
+    """Messages in JSON as one message whose only part is sealed; empty where the key cannot be had."""
+    key_id, key = project.id, project.derive("texts")
+    if users and user:
+        try:
+            key_id, key = users.find(user)
+        except (sqlite3.Error, UnsealError) as error:
+            logger.warning("a text is left out: the user's key cannot be had: %s", error)
+            return ""
+    part = {"type": "encrypted", "content": SHOWN, "sealed": seal(text, key_id, key)}
+    return orjson.dumps([{"role": "encrypted", "parts": [part]}]).decode()
+
+
+def unseal_all(line: str, project: ProjectKey, users: UserKeys | None) -> tuple[str, int]:
+    """A line of whatever was exported, with each sealed text in its place if it can be read; and how many could not."""
+    lost = 0
+
+    def read(match: re.Match[str]) -> str:
+        nonlocal lost
+        try:
+            return orjson.dumps(read_text(match[0], project, users)).decode()[1:-1]
+        except UnsealError:
+            lost += 1
+            return match[0]
+
+    return SEALED.sub(read, line), lost
+
+
+def read_text(token: str, project: ProjectKey, users: UserKeys | None) -> str:
+    """Raises UnsealError."""
+    key_id = read_key_id(token)
+    if key_id == project.id:
+        return unseal(token, project.derive("texts"))
+    if users is None:
+        raise UnsealError("it was sealed with a user's key, and there are none")
+    return unseal(token, users.find_by_id(key_id))
