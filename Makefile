@@ -19,7 +19,7 @@ setup: $(INSTALLED)  ## create .venv from requirements.lock
 up: setup  ## start everything; with no configuration, in demo mode
 	@$(BIN)/spanwell up
 
-test: setup test-tools  ## run the tests, installing chromium and redis-server if they are missing
+test: setup test-tools  ## run the tests, installing chromium, redis-server and promtool if they are missing
 	$(BIN)/pytest -m "not vllm and not npm"
 
 check: setup  ## check format, lint, types and the import contracts
@@ -91,4 +91,4 @@ $(VLLM): deploy/vllm/requirements.txt
 	@touch $@
 
 test-tools:
-	@deploy/test-tools.sh chromium redis-server
+	@deploy/test-tools.sh chromium redis-server promtool:prometheus

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs from Debian's packages the programs named that are not there yet: what the tests start beside Python.
+# A program whose package has another name is written PROGRAM:PACKAGE.
 set -euo pipefail
 
 missing=()
 for program in "$@"; do
-  command -v "$program" >/dev/null || missing+=("$program")
+  command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
