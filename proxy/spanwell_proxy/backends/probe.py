@@ -83,7 +83,8 @@ async def _get(session: aiohttp.ClientSession, backend: Backend, path: str) -> b
     except TimeoutError:
         raise ProbeError(f"{path} did not answer within {backend.health.timeout_seconds:g} s") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise ProbeError(f"{path}: {error}") from None
+        reason = error.os_error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
+        raise ProbeError(f"{path}: {reason or type(error).__name__}") from None
 
 
 def _headers(backend: Backend) -> Mapping[str, str]:

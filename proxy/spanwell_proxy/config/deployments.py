@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from spanwell.errors import ConfigError
 from spanwell.overrides import Override, pick_rates, read_price
+from spanwell.pieces import read_piece_rates
 from spanwell.pricing import Price, PriceTable
 from spanwell.providers import name_provider
 from spanwell.rates import RATE
@@ -110,6 +112,7 @@ def read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         timeout_s=timeout_s,
         first_byte_timeout_s=first_byte_timeout_s,
         price=_find_price(entry, prefix, model),
+        piece_rates=_find_pieces(entry, prefix, model),
         simulated=mocked or read_flag(info, "simulated", f"{entry.where}.model_info"),
         speaks=known.speaks if known and not mocked else frozenset(),
         params=_for_lane(entry, f"{prefix}/{model}" if prefix else model),
@@ -150,6 +153,11 @@ def _find_price(entry: Entry, prefix: str, model: str) -> Price | None:
         based = entry.context.prices.find(*(split_model(base) if "/" in base else (prefix, base)))
         return based or entry.context.prices.find(prefix, base)
     return entry.context.prices.find(prefix, model)
+
+
+def _find_pieces(entry: Entry, prefix: str, model: str) -> dict[str, Decimal]:
+    own = read_piece_rates({**entry.info, **entry.params})
+    return own or entry.context.prices.find_pieces(prefix, model)
 
 
 def _read_routing(entry: Entry, where: str) -> dict[str, Any]:

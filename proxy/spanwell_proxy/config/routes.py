@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -67,6 +68,7 @@ class Deployment:
     tags: tuple[str, ...] = ()
     capacity: Capacity = ANY_NUMBER
     context_tokens: int | None = None  # the longest input, where it is known
+    piece_rates: Mapping[str, Decimal] = field(default_factory=dict)  # US dollars, of what is paid for by the piece
     output_tokens: int | None = None  # the longest answer, where it is known
     mode: str = ""  # chat, embedding, …: what the file says it is for
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of a request that says nothing else

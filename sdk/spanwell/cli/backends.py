@@ -121,7 +121,8 @@ def _find_all(settings: Settings) -> list[dict[str, Any]]:
 def _flatten(one: Mapping[str, Any]) -> dict[str, Any]:
     load = one.get("load") or {}
     use = load.get("cache_use")
-    return {**one, "waiting": load.get("waiting"), "kv_cache": None if use is None else f"{use:.0%}"}
+    told = {"running": str(one["running"]), "waiting": str(load["waiting"]) if load else None}
+    return {**one, **told, "kv_cache": None if use is None else f"{use:.0%}"}
 
 
 def _path(name: str, action: str = "") -> str:

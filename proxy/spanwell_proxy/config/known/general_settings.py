@@ -26,11 +26,12 @@ GENERAL_SETTINGS: Final = Keys(
     frozenset(
         (
             *("master_key", "coordination_redis", "max_parallel_requests", "global_max_parallel_requests"),
-            *("background_health_checks", "health_check_interval", "cancel_on_disconnect"),
-            *("always_include_stream_usage", "dangerously_permit_weak_or_unset_master_key"),
+            "cancel_on_disconnect",
         )
     ),
     {
+        "always_include_stream_usage": "a client that wants a stream's usage asks for it, with stream_options",
+        "dangerously_permit_weak_or_unset_master_key": "without a master key only this machine is served",
         "database_*": DATABASE,
         "store_model_in_db": "models are in the file; backends are added by `spanwell backends add`",
         "supported_db_objects": DATABASE,

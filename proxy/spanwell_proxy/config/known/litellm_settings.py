@@ -31,7 +31,7 @@ LITELLM_SETTINGS: Final = Keys(
             *("num_retries", "request_timeout", "fallbacks", "default_fallbacks", "context_window_fallbacks"),
             *("content_policy_fallbacks", "max_fallbacks", "allowed_fails", "model_alias_map", "drop_params"),
             *("modify_params", "cache", "cache_params", "turn_off_message_logging", "default_redis_ttl"),
-            *("default_in_memory_ttl", "suppress_debug_info", "forward_traceparent_to_llm_provider"),
+            *("default_in_memory_ttl", "suppress_debug_info", "max_budget", "max_end_user_budget", "budget_duration"),
         )
     ),
     {
@@ -91,8 +91,8 @@ LITELLM_SETTINGS: Final = Keys(
         "caching*": CACHE,
         "enable_caching_on_provider_specific_optional_params": "an answer is cached for the whole request",
         "default_redis_batch_cache_expiry": CACHE,
-        "max_budget": LIMITS,
         "budget_*": LIMITS,
+        "forward_traceparent_to_llm_provider": "a backend always sees the traceparent of its attempt",
         "default_soft_budget": LIMITS,
         "max_*budget*": LIMITS,
         "default_max_internal_user_budget": LIMITS,
