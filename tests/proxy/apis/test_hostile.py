@@ -71,7 +71,7 @@ def test_any_stream_is_broken_or_can_be_told(api: Api, events: list[tuple[str, d
         api.reasons(document)
 
 
-@streaming
+@pytest.mark.parametrize("api", [api for api in APIS if api.error_event], ids=lambda api: api.name)
 def test_an_error_inside_a_stream_is_an_event_of_the_api(api: Api) -> None:
     assert api.error_event
     error = ApiError(503, "upstream_503", "no\nroom", body=error_body(503, "x", "no\nroom"))
