@@ -35,6 +35,7 @@ class ChunkReader(EventReader, Generic[ChoiceT]):
     """`hide_usage` where the client did not ask for it."""
 
     name, kind = "", ""  # of what it is, in words, and `object` of a whole answer
+    closing = b"data: [DONE]\n\n"
 
     def __init__(self, *, hide_usage: bool) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from spanwell.pricing import Usage
+from spanwell_proxy.apis.answers import error_message, error_status
 from spanwell_proxy.apis.api import BrokenAnswerError
 
 LONGEST_EVENT_BYTES = 8 * 1024 * 1024
@@ -16,6 +17,8 @@ LONGEST_EVENT_BYTES = 8 * 1024 * 1024
 
 class EventReader(ABC):
     """The part of a Reader that every API has in common."""
+
+    closing = b""  # the last event of a stream, for a client whose backend left it out
 
     def __init__(self) -> None:
         self.id = ""
@@ -58,7 +61,7 @@ class EventReader(ABC):
             return b""
         block = data[:end]
         events = block.split(b"\n\n")[:-1]
-        passed = [self._pass(event) for event in events]
+        passed = [b"" if self.done else self._pass(event) for event in events]  # after the last word nothing counts
         # Nearly always nothing was taken out, and the bytes go on as they came.
         if all(before is after for before, after in zip(events, passed, strict=True)):
             return block
@@ -66,7 +69,8 @@ class EventReader(ABC):
 
     def finish(self) -> bytes:
         """The stream has ended: what is left is an event too, though no blank line came after it."""
-        return self.feed(b"\n\n") if self._rest.strip() else b""
+        rest = self.feed(b"\n\n") if self._rest.strip() else b""
+        return rest + self.closing if self.complete and not self.done else rest
 
 
 def data_of(event: bytes) -> bytes:
@@ -98,6 +102,8 @@ class TypedReader(EventReader):
             return event
         try:
             said = orjson.loads(payload)
+            if "type" not in said and said.get("error"):  # as backends say it that speak OpenAI's chat first
+                raise BrokenAnswerError(error_message(said["error"]), error_status(said["error"]))
             self._take(str(said.get("type") or ""), said)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise BrokenAnswerError("the backend sent an event that is not of this API") from error

@@ -72,6 +72,8 @@ class Block:
 class MessageReader(TypedReader):
     """Of the events of a message."""
 
+    closing = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
     def __init__(self) -> None:
         super().__init__()
         self.message: dict[str, Any] = {}

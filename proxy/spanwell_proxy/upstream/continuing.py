@@ -53,6 +53,7 @@ class ContinuingReader(EventReader):
     def __init__(self, first: EventReader) -> None:
         super().__init__()
         self._first = first
+        self.closing = first.closing
         self._chunks_before = first.content_chunks
         first.usage = None  # was charged with the attempt that broke
 

@@ -21,6 +21,7 @@ from spanwell_proxy.upstream.settings import Knobs
 from spanwell_proxy.upstream.wire import ConnectTimeoutError, Limits
 
 REFUSAL_S: Final = 5.0  # for the words of a refusal
+OCTETS: Final = b"application/octet-stream"
 JSON_STARTS: Final = (b"{", b"[")
 
 
@@ -40,6 +41,7 @@ class Order(NamedTuple):
 
     body: bytes
     open_reader: Callable[[], Reader] | None
+    content_type: str = "application/json"
 
 
 class Arrival(NamedTuple):
@@ -72,10 +74,13 @@ async def fetch(call: Call, tried: Attempt, client: Client, order: Order, patien
     stage = "answer"
     limits = Limits(patience.connect_s, patience.head_by)
     try:
-        answer = await client.post(tried.deployment, call.api, request_headers(call, tried), order.body, limits)
+        headers = request_headers(call, tried) | {"content-type": order.content_type}
+        answer = await client.post(tried.deployment, call.api, headers, order.body, limits)
         tried.status = answer.status
         if not 200 <= answer.status < 300:
             raise read_failure(tried.deployment, call.api.dialect, answer, await _read_refusal(answer))
+        if call.api.is_opaque:
+            call.media_type = answer.header("Content-Type").encode("latin-1") or OCTETS
         stage = "say anything" if call.stream else "finish"
         if call.stream and order.open_reader:
             arrival = await _receive_stream(call, tried, answer, order.open_reader(), patience)
@@ -147,7 +152,7 @@ async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Re
                 if loop.time() >= patience.content_by:
                     raise
                 break
-        if not data and not reader.complete:
+        if (not data and not reader.complete) or (reader.done and reader.document() is None):
             raise BrokenAnswerError("the stream ended before the answer did")
     except (OSError, BrokenAnswerError):
         charge_lost(call, tried, reader)

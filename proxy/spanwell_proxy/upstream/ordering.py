@@ -6,9 +6,11 @@ import orjson
 
 from spanwell_proxy.apis.api import Document
 from spanwell_proxy.apis.events import EventReader
-from spanwell_proxy.body import rewrite
+from spanwell_proxy.apis.forms import Part, write_form
+from spanwell_proxy.body import FORBIDDEN, rewrite
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
+from spanwell_proxy.errand import write_errand
 from spanwell_proxy.upstream.continuing import ContinuingReader, go_on
 from spanwell_proxy.upstream.fetching import Order
 
@@ -16,7 +18,11 @@ from spanwell_proxy.upstream.fetching import Order
 def write_order(call: Call, deployment: Deployment) -> Order:
     """What a deployment is asked."""
     opener = call.api.open_reader
-    return Order(_write(call, deployment, None, 0), partial(opener, call.request) if opener else None)
+    reading = partial(opener, call.request) if opener else None
+    if call.form and not deployment.is_translated(call.api):
+        content_type, body = write_form(_rewrite_form(call, deployment))
+        return Order(body, reading, content_type)
+    return Order(_write(call, deployment, None, 0), reading)
 
 
 def write_continuation(call: Call, deployment: Deployment, first: EventReader, said: Document) -> Order:
@@ -31,5 +37,9 @@ def _write(call: Call, deployment: Deployment, said: Document | None, chunks: in
         request = go_on(request, said, chunks)
     if not deployment.is_translated(call.api):
         return orjson.dumps(request)
-    del request["model"]
-    return orjson.dumps({"request": request, "params": deployment.params, "timeout_s": deployment.timeout_s})
+    return write_errand(deployment, request, call.form)
+
+
+def _rewrite_form(call: Call, deployment: Deployment) -> tuple[Part, ...]:
+    kept = (part for part in call.form if part.name != "model" and part.name.removesuffix("[]") not in FORBIDDEN)
+    return Part("model", None, "", deployment.model.encode()), *kept

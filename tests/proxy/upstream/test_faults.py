@@ -169,7 +169,7 @@ async def test_a_shutdown_is_told_to_those_who_wait(backend: Backend, sink: Sink
 async def test_a_mistake_of_ours_is_told_in_openais_shape(
     proxy: Proxy, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanwell_proxy.upstream.relay.rewrite", lambda *_: 1 / 0)
+    monkeypatch.setattr("spanwell_proxy.upstream.ordering.rewrite", lambda *_: 1 / 0)
 
     reply = await proxy.post()
 
