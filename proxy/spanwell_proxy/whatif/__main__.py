@@ -1,4 +1,4 @@
-"""`python -m spanwell_proxy.whatif cache`; `spanwell whatif` comes here."""
+"""`python -m spanwell_proxy.whatif cache` or `route`; `spanwell whatif` comes here."""
 
 import argparse
 import asyncio
@@ -14,6 +14,7 @@ from spanwell.cli.console import write
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_proxy.caches.semantic.embedders import Embedder, HashingEmbedder, MiniLmEmbedder, Vectors
+from spanwell_proxy.whatif import routes
 from spanwell_proxy.whatif.caching import Saved, list_questions, remember, replay
 from spanwell_proxy.whatif.stored import Stored, Window, read_calls
 
@@ -57,6 +58,16 @@ def build_parser() -> argparse.ArgumentParser:
     cache.add_argument("--last", type=read_duration, default=86_400.0, metavar="TIME", help="default: 1d")
     cache.add_argument("--examples", type=int, default=5, help="pairs of questions to show for each threshold")
     cache.set_defaults(run=_replay_cache)
+    route = commands.add_parser(
+        "route",
+        help="another routing policy",
+        description=routes.ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    routes.add_arguments(route)
+    route.add_argument("--project", default="", help="default: SPANWELL_PROJECT")
+    route.add_argument("--last", type=read_duration, default=604_800.0, metavar="TIME", help="default: 7d")
+    route.set_defaults(run=lambda options, settings: routes.replay_stored(options, settings, _tell))
     return parser
 
 

@@ -55,15 +55,16 @@ def read_calls(settings: Settings, window: Window, tell: Tell) -> list[Stored]:
     """The model calls of the window that were not Spanwell's own, with what they asked. Raises SpanwellError."""
     texts = {
         (row["trace_id"], row["span_id"]): row["input"]
-        for row in _export(settings, "texts", window, tell)
+        for row in export_rows(settings, "texts", window, tell)
         if row["source"] == ""
     }
-    spans = (row for row in _export(settings, "spans", window, tell) if _is_call(row))
+    spans = (row for row in export_rows(settings, "spans", window, tell) if _is_call(row))
     calls = [_read(row, texts.get((row["trace_id"], row["span_id"]), "")) for row in spans]
     return sorted(calls, key=lambda call: (call.at, call.trace_id, call.span_id))
 
 
-def _export(settings: Settings, what: str, window: Window, tell: Tell) -> Iterator[dict[str, Any]]:
+def export_rows(settings: Settings, what: str, window: Window, tell: Tell) -> Iterator[dict[str, Any]]:
+    """`spans`, `texts` or `scores` of the window. Raises SpanwellError."""
     headers = {"authorization": f"Bearer {settings.api_token}"} if settings.api_token else {}
     question = [("what", what), ("format", "jsonl"), *window.parameters()]
     url = f"{settings.collector_url}/api/v1/export"
