@@ -20,6 +20,7 @@ LOOK_S = 0.02  # how often to look whether other workers need what is free here
 LINE_S = 0.005  # between two orders while calls wait in line
 AWAY_S = 0.25  # a store that does not answer is asked again after so long
 LONGEST_LINE = 10_000
+LAST_WORDS = 2  # one that was under way when the worker was told to end may have to be said again
 
 
 class AwayError(Exception):
@@ -103,7 +104,7 @@ class Engine:
     async def close(self) -> None:
         """Tell the last, and give everything back."""
         try:
-            while self.book.dirty and not self._is_away:
+            for _ in range(LAST_WORDS if self.book.dirty else 0):
                 await self._sync()
             await self.store.leave(self.worker)
         except StoreAwayError as error:
