@@ -104,6 +104,6 @@ def _decide(candidate: Candidate, probability: float, strategy: str, policy: Pol
     return Decision(candidate, probability * given.probability, strategy, policy.name, given.experiment, given.arm)
 
 
-def _ready_at(candidate: Candidate) -> tuple[bool, float]:
+def _ready_at(candidate: Candidate) -> tuple[bool, bool, float]:
     facts = candidate.facts
-    return facts.is_drained or not facts.is_up, max(facts.breaker.ready_at, facts.full_until)
+    return facts.is_drained, not facts.is_up, max(facts.breaker.ready_at, facts.full_until)

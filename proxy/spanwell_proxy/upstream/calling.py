@@ -14,6 +14,7 @@ from spanwell_proxy.upstream.backoff import backoff_s
 from spanwell_proxy.upstream.course import Backends, Course
 from spanwell_proxy.upstream.refusals import classify, judge_help
 
+DRAINED_S: Final = 5.0  # when to ask again
 SPECIAL: Final = (CONTEXT_WINDOW, CONTENT_POLICY)  # a larger or a more lenient model may answer these
 
 
@@ -88,6 +89,9 @@ def _able(call: Call, group: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
 
 
 async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | None:
+    if all(one.facts.is_drained for one in gateway.find_group(model)):
+        told = f"every backend of the model {model!r} is drained"
+        return ApiError(503, "no_backend", told, retryable=True, retry_after_s=DRAINED_S)
     course = Course(call, model, gateway)
     why: Why = "first" if model in (call.target, call.model) else "fallback"
     retries, counts = gateway.routes.find_retries(model), 0

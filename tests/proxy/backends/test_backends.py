@@ -157,6 +157,15 @@ async def test_a_replica_is_added_drained_and_removed_while_calls_run(tmp_path: 
     assert (answer.status_code, after.status_code, old.calls, new.calls) == (200, 200, 1, 1)
 
 
+async def test_a_model_whose_backends_are_all_drained_is_not_asked(tmp_path: Path, sink: Sink) -> None:
+    async with running_server() as server, serving(tmp_path, sink, backend(server)) as proxy:
+        await proxy.post({}, "/admin/backends/gpu-0/drain")
+        answer = await proxy.post(TINY)
+
+    assert (answer.status_code, answer.json()["error"]["code"], server.calls) == (503, "no_backend", 0)
+    assert answer.headers["retry-after"] == "5"
+
+
 async def test_what_was_added_and_drained_outlives_a_restart(tmp_path: Path, sink: Sink) -> None:
     async with running_server() as server:
         async with serving(tmp_path, sink) as proxy:
