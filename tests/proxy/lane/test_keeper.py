@@ -11,8 +11,11 @@ import pytest
 from spanwell_proxy.lane import keeper
 from spanwell_proxy.lane.keeper import Wear
 from tests.proxy.anthropic_backend import WORDS, running_anthropic
-from tests.proxy.backend import until
+from tests.proxy.backend import WORDS as SHAPED_WORDS
+from tests.proxy.backend import running_backend, until
+from tests.proxy.gateway import config, deployment, running_proxy
 from tests.proxy.lane.lanes import Lane, lane_pids, running_lane
+from tests.proxy.sink import running_sink
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Do foxes sleep?"}], "max_tokens": 64}
 
@@ -35,6 +38,24 @@ async def test_the_first_call_starts_it_and_is_answered(tmp_path: Path) -> None:
         assert "".join(WORDS) == answer
         assert (health["calls"], health["served"]) == (0, 1)
         assert 0 < health["rss_bytes"] < 600e6
+    assert lane_pids() == []
+
+
+async def test_a_call_of_another_worker_starts_it_as_well(tmp_path: Path) -> None:
+    said = {"model": "fox", "max_tokens": 64, "messages": ASK["messages"]}
+    async with running_sink() as sink, running_backend() as backend:
+        document = config(deployment(backend.url, model="openai/tiny"))
+        async with (
+            running_proxy(tmp_path, document, sink.port),
+            running_proxy(tmp_path, document, sink.port, worker=1) as second,
+        ):
+            before = lane_pids()
+
+            answer = await second.post(said, "/v1/messages")
+
+            assert before == []
+            assert len(lane_pids()) == 1
+            assert answer.json()["content"][0]["text"] == "".join(SHAPED_WORDS)
     assert lane_pids() == []
 
 
