@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from spanwell_proxy.apis.forms import is_form, read_fields, read_form
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import CLIENT_GONE, ApiError, bad_request
@@ -18,9 +19,10 @@ DEEPEST = 200  # brackets in a body, below which it cannot be nested deeper than
 # the body (CVE-2024-6587), and clients still send them.
 # fmt: off
 FORBIDDEN = frozenset((
-    "api_base", "api_key", "api_type", "api_version", "base_url", "cache", "caching", "callbacks", "custom_llm_provider",
-    "deployment_id", "extra_body", "extra_headers", "extra_query", "failure_callback", "fallbacks", "guardrails",
-    "headers", "input_cost_per_token", "litellm_metadata", "litellm_params", "litellm_session_id", "litellm_trace_id",
+    "api_base", "api_key", "api_type", "api_version", "base_url", "cache", "caching", "callbacks",
+    "custom_llm_provider", "deployment_id", "extra_body", "extra_headers", "extra_query", "failure_callback",
+    "fallbacks", "guardrails", "headers", "input_cost_per_token", "litellm_metadata", "litellm_params",
+    "litellm_session_id", "litellm_trace_id",
     "max_retries", "mock_response", "mock_tool_calls", "model_info", "model_list", "num_retries", "organization",
     "output_cost_per_token", "proxy_server_request", "request_timeout", "success_callback", "timeout", "user_config",
     "vertex_credentials", "vertex_location", "vertex_project",
@@ -54,24 +56,40 @@ async def read_body(call: Call) -> bytes:
 def parse_body(call: Call) -> None:
     """Check what the proxy itself relies on, and fill the call in. Backends check the rest. Raises ApiError 400."""
     try:
-        request = orjson.loads(call.body)
-    except ValueError as error:
+        request = _read_fields(call) if call.api.takes_form else _read_object(call.body)
+    except ApiError:
         name_call(call, {})
-        raise bad_request(f"the body is not valid JSON: {error}", None) from error
-    if not isinstance(request, dict):
-        name_call(call, {})
-        raise bad_request("the body must be a JSON object", None)
+        raise
     model = call.path_model or request.get("model")
     # Noted before it is judged: a call that is refused is a span too.
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
-    call.stream = request.get("stream") is True and call.api.open_reader is not None
+    call.stream = call.api.open_reader is not None and (call.api.always_streams or request.get("stream") is True)
     name_call(call, request)
     if not call.model:
         raise bad_request("you must name a model", "model")
     call.api.check(request)
     if call.body.count(b"[") + call.body.count(b"{") > DEEPEST:
         _check_depth(request)
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    try:
+        request = orjson.loads(body)
+    except ValueError as error:
+        raise bad_request(f"the body is not valid JSON: {error}", None) from error
+    if not isinstance(request, dict):
+        raise bad_request("the body must be a JSON object", None)
+    return request
+
+
+def _read_fields(call: Call) -> dict[str, Any]:
+    content_type = call.headers.get(b"content-type", b"").decode("latin-1")
+    if not is_form(content_type):
+        raise ApiError(415, "unsupported_media_type", "send the request as multipart/form-data")
+    call.form = read_form(call.body, content_type)
+    fields = read_fields(call.form)
+    return fields | {"stream": fields.get("stream") == "true"}
 
 
 def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:

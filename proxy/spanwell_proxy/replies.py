@@ -24,8 +24,9 @@ async def reply(call: Call, status: int, body: bytes, content_type: bytes = JSON
 async def reply_error(call: Call, error: ApiError) -> None:
     """In the shape the API's clients know; inside a stream that has begun an event, after which the stream ends."""
     if call.replied:
-        event = call.api.error_event(error) if call.api.error_event else b""
-        await send_part(call, event, last=True)
+        call.answered = True
+        if call.api.error_event:  # else the connection breaks off, which is the one way to say that bytes are missing
+            await send_part(call, call.api.error_event(error), last=True)
         return
     retry_after = [] if error.retry_after_s is None else [(b"retry-after", b"%d" % (error.retry_after_s + 0.999))]
     await reply(call, error.status, error.to_json(call.api.dialect), JSON, *retry_after)
@@ -33,7 +34,7 @@ async def reply_error(call: Call, error: ApiError) -> None:
 
 async def begin_stream(call: Call) -> None:
     call.status, call.replied = 200, True
-    headers = [*_headers(call, EVENT_STREAM), (b"cache-control", b"no-cache")]
+    headers = [*_headers(call, call.media_type or EVENT_STREAM), (b"cache-control", b"no-cache")]
     await call.send({"type": "http.response.start", "status": 200, "headers": headers})
 
 

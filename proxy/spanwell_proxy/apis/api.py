@@ -75,6 +75,8 @@ class Api:
     is_cacheable: Callable[[Request], bool] | None = None  # whether the same request may have the same answer
     pieces: Callable[[Request, Document], dict[str, int]] | None = None  # what is paid for by the piece, see PIECES
     is_opaque: bool = False  # the answer's bytes, and their type, go on as they come
+    takes_form: bool = False  # its requests are multipart forms
+    always_streams: bool = False  # whatever the request says
     whole_reasons: frozenset[str] = frozenset()  # of `reasons`, those after which nothing is missing
     keeps_answers: bool = False  # a backend can be asked for them later, by their id
     goes_on_with: Callable[[Request], str] | None = None  # id of an earlier answer; "" where it begins anew

@@ -10,6 +10,7 @@ import orjson
 from spanwell.pricing import Usage
 from spanwell_proxy.apis.api import Api, Document, Messages, Request
 from spanwell_proxy.apis.media_stream import MediaReader
+from spanwell_proxy.apis.raw_stream import RawReader
 from spanwell_proxy.failures import bad_request
 
 
@@ -123,6 +124,8 @@ SPEECH = Api(
     read=read_sound,
     usage=no_usage,
     pieces=speech_pieces,
+    open_reader=lambda _: RawReader(),
+    always_streams=True,
     asked=asked_speech,
     answered=answered_speech,
     reasons=reasons,
@@ -145,5 +148,6 @@ TRANSCRIPTIONS = Api(
     max_tokens=max_tokens,
     open_reader=open_reader,
     is_opaque=True,
+    takes_form=True,
 )
 TRANSLATIONS = replace(TRANSCRIPTIONS, name="translations", path="/audio/translations")

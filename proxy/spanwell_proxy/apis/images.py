@@ -113,5 +113,5 @@ IMAGE_GENERATIONS = Api(
     max_tokens=max_tokens,
     open_reader=open_reader,
 )
-IMAGE_EDITS = replace(IMAGE_GENERATIONS, name="image_edits", path="/images/edits", check=check_edit)
-IMAGE_VARIATIONS = replace(IMAGE_GENERATIONS, name="image_variations", path="/images/variations", check=check_image)
+IMAGE_EDITS = replace(IMAGE_GENERATIONS, name="image_edits", path="/images/edits", check=check_edit, takes_form=True)
+IMAGE_VARIATIONS = replace(IMAGE_EDITS, name="image_variations", path="/images/variations", check=check_image)

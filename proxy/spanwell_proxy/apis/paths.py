@@ -3,13 +3,21 @@
 from typing import NamedTuple
 
 from spanwell_proxy.apis.api import Api
+from spanwell_proxy.apis.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.completions import COMPLETIONS
 from spanwell_proxy.apis.embeddings import EMBEDDINGS
+from spanwell_proxy.apis.images import IMAGE_EDITS, IMAGE_GENERATIONS, IMAGE_VARIATIONS
 from spanwell_proxy.apis.messages import COUNT_TOKENS, MESSAGES
+from spanwell_proxy.apis.moderations import MODERATIONS
+from spanwell_proxy.apis.rerank import RERANK
 from spanwell_proxy.apis.responses import RESPONSES
 
-APIS: tuple[Api, ...] = (CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)
+APIS: tuple[Api, ...] = (
+    *(CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS),
+    *(RERANK, MODERATIONS, IMAGE_GENERATIONS, IMAGE_EDITS, IMAGE_VARIATIONS),
+    *(SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+)
 PREFIXES = ("/v1", "", "/openai/v1", "/openai")  # Azure's newer paths name the model in the body
 AZURE = "/openai/deployments/"
 
@@ -22,6 +30,7 @@ class Match(NamedTuple):
 
 
 _BY_PATH = {prefix + api.path: Match(api) for api in APIS for prefix in PREFIXES}
+_BY_PATH["/v2/rerank"] = Match(RERANK)  # Cohere's clients
 _LONGEST_FIRST = sorted(APIS, key=lambda api: len(api.path), reverse=True)
 
 

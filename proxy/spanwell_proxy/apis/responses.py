@@ -49,10 +49,10 @@ def read(body: bytes) -> Document:
 
 
 def usage(response: Document) -> Usage | None:
-    """Of a response that is still worked at there is none yet: whoever finds it finished learns it."""
+    """Of a response that is still worked at there is none yet, and of one that was cancelled before it began."""
     reported = response.get("usage")
     if not isinstance(reported, dict):
-        return Usage() if is_pending(response) else None
+        return Usage() if is_pending(response) or response.get("status") == "cancelled" else None
     return read_usage(reported)
 
 

@@ -65,7 +65,8 @@ def sum_up(call: Call) -> None:
 def _complete(call: Call, reported: Usage | None, reader: Reader | None) -> tuple[Usage, bool]:
     chunks = reader.content_chunks if reader else 0
     if reported is None:
-        return estimate_usage(len(call.body), chunks, len(call.answer)), True
+        is_silent = call.api.max_tokens(call.request) == 0  # vectors and verdicts are not made of tokens
+        return estimate_usage(len(call.body), chunks, 0 if is_silent else len(call.answer)), True
     if reader and reader.usage_is_partial:
         return replace(reported, output=max(reported.output, chunks)), True
     return reported, False
