@@ -14,6 +14,7 @@ from spanwell.cli.backends import add_backends_parser
 from spanwell.cli.console import fail, write
 from spanwell.cli.doctor import run_doctor
 from spanwell.cli.keys import add_keys_parser
+from spanwell.cli.routes import add_routes_parser
 from spanwell.cli.up import child_environ, run_up
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
@@ -96,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", "Check the installation and say what to do.", DOCTOR).set_defaults(run=_doctor)
     add_keys_parser(commands)
     add_backends_parser(commands)
+    add_routes_parser(commands)
     for name, text in (NOUNS | GATEWAY_NOUNS).items():
         commands.add_parser(name, help=text)
     commands.add_parser("version", help="Print the version.").set_defaults(run=_version)
