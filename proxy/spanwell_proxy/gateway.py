@@ -18,6 +18,7 @@ from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.facts import Candidate, Facts, watch
 from spanwell_proxy.routing.policy import WEIGHTED, Policy
+from spanwell_proxy.stored.following import Followers
 from spanwell_proxy.stored.origins import Origins
 from spanwell_proxy.telemetry.queue import Telemetry
 from spanwell_proxy.upstream.client import Client
@@ -45,6 +46,7 @@ class Gateway:
     limits: Limiter
     directory: Directory
     origins: Origins  # of the responses that backends keep
+    followers: Followers  # of those that backends still work at
     cache: Cache | None
     guards: Guards | None
     ask: Callable[[Order, "Gateway"], Awaitable[Answered]]  # makes a call of our own

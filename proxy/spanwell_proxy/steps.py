@@ -18,6 +18,7 @@ from spanwell_proxy.guards.steps import guard_input
 from spanwell_proxy.limits.steps import reserve_limits, settle_limits
 from spanwell_proxy.orders import Answered, Order, take_order
 from spanwell_proxy.replies import reply_error
+from spanwell_proxy.stored.following import is_unfinished
 from spanwell_proxy.stored.steps import note_origin, stay_at_origin
 from spanwell_proxy.telemetry import metrics
 from spanwell_proxy.upstream.calling import call_upstream
@@ -46,7 +47,6 @@ async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
     call.ended = call.ended or time.perf_counter()
     learn(call, gateway)
-    note_origin(call, gateway)
     if call.caller:
         gateway.telemetry.put(call)
     else:
@@ -89,7 +89,11 @@ async def run(call: Call, gateway: Gateway) -> None:
             call.failure = ApiError(500, "internal_error", "the proxy failed to handle this call")
             await reply_error(call, call.failure)
         call.answered = True
-        await settle(call, gateway)
+        note_origin(call, gateway)
+        if is_unfinished(call):
+            gateway.followers.follow(call, lambda: settle(call, gateway))
+        else:
+            await settle(call, gateway)
 
 
 async def ask(order: Order, gateway: Gateway) -> Answered:

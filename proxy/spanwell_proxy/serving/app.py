@@ -38,6 +38,7 @@ from spanwell_proxy.serving.lookups import answer_look_up
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.serving.shared import open_shared, read_keys
 from spanwell_proxy.steps import ask, run
+from spanwell_proxy.stored.following import Followers
 from spanwell_proxy.stored.origins import open_origins
 from spanwell_proxy.tasks import start_task, stop_tasks
 from spanwell_proxy.telemetry.outbox import Outbox, Target
@@ -106,9 +107,11 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
     await read_keys(keys)
     engine = Engine(shared.limits)
     target = Target(settings.collector_url + "/v1/traces", settings.api_token)
-    outbox = Outbox(home / f"spool-{worker}", target, max_bytes=settings.spool_max_mb * 1024 * 1024)
+    spool, most = home / f"spool-{worker}", settings.spool_max_mb * 1024 * 1024
+    outbox = Outbox(spool, target, max_bytes=most) if settings.telemetry == "on" else None
     caching = open_caching(plan, ask_now)
     facts: dict[str, Facts] = {}
+    client = Client(str(lane))
     gateway = Gateway(
         routes=routes,
         find_group=group_deployments(routes, facts, plan.routing.unions),
@@ -116,18 +119,20 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         find_policy=plan.routing.find_policy,
         unions=plan.routing.unions,
         trials=Trials(plan.routing.experiments, _open_trials(settings)),
-        client=Client(str(lane)),
+        client=client,
         traffic=Traffic(plan.resilience),
         keys=keys,
         directory=Directory(shared.records),
         telemetry=Telemetry(outbox, worker=worker, project=settings.project, keep_text=open_keeping(settings)),
         limits=Limiter(engine, plan.limits, keys.find_user_limits),
         origins=open_origins(home / "state.db", settings.redis_url),
+        followers=Followers(client),
         cache=caching.cache,
         guards=plan.guards,
         ask=ask,
     )
-    writing, sending = start_task(gateway.telemetry.run()), start_task(outbox.send())
+    writing = start_task(gateway.telemetry.run())
+    sending = start_task(outbox.send()) if outbox else None
     jobs = [
         engine.run(),
         gateway.origins.write(),
@@ -144,10 +149,12 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
     try:
         yield gateway
     finally:
+        await gateway.followers.close()
         await stop_tasks(*tasks)
         gateway.telemetry.stop()
         await asyncio.wait((writing,))
-        await outbox.close(sending, FAREWELL_S)
+        if outbox and sending:
+            await outbox.close(sending, FAREWELL_S)
         await gateway.client.close()
         await engine.close()
         await gateway.origins.close()
