@@ -13,6 +13,7 @@ from spanwell.masking import Level
 PREFIX = "SPANWELL_"
 
 Durability = Literal["strict", "interval"]
+Switch = Literal["on", "off"]
 Sealing = Literal["off", "project", "user"]
 
 
@@ -66,6 +67,10 @@ class Settings:
         default="",
         repr=False,
         metadata={"help": "Redis for the exact cache, when several hosts share one; empty means SQLite."},
+    )
+    telemetry: Switch = field(
+        default="on",
+        metadata={"help": "Spans of the gateway's calls: `off` sends none and keeps none, and counts metrics alone."},
     )
     capture_content: bool = field(default=True, metadata={"help": "Store prompts and outputs beside the spans."})
     mask: Level = field(

@@ -35,6 +35,7 @@ from spanwell_proxy.serving.batching import serve_batches
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.lookups import answer_look_up
+from spanwell_proxy.serving.passthrough import begin_passthrough, find_passthrough
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.serving.shared import open_shared, read_keys
 from spanwell_proxy.steps import ask, run
@@ -91,6 +92,10 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
                 await answer_call(call, gateway)
                 return
             if await answer_look_up(scope, receive, send, gateway):
+                return
+            if path := find_passthrough(scope["method"], scope["path"]):
+                if passed := await begin_passthrough(path, scope, receive, send, gateway):
+                    await answer_call(passed, gateway)
                 return
         await admin(scope, receive, send)
 

@@ -20,17 +20,20 @@ logger = logging.getLogger(__name__)
 SERVICE = "spanwell-proxy"
 MAX_QUEUED = 50_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
-BATCH_SPANS = 512
+BATCH_CALLS = 512
 BATCH_BYTES = 4 * 1024 * 1024
-SLICE_SPANS = 8  # encoded before calls get their turn again: under half a millisecond
+SLICE_CALLS = 8  # encoded before calls get their turn again: under half a millisecond
 SLICE_SHARE = 50  # one in so many of those that wait comes on top, so that the queue shrinks under any load
 TICK_S = 0.1
 
 
 class Telemetry:
-    """One producer: it numbers its spans, so that the store can prove that none is missing."""
+    """One producer: it numbers its spans, so that the store can prove that none is missing.
 
-    def __init__(self, outbox: Outbox, *, worker: int, project: str, keep_text: KeepText | None) -> None:
+    Without an outbox it makes no spans, and counts calls for the metrics alone.
+    """
+
+    def __init__(self, outbox: Outbox | None, *, worker: int, project: str, keep_text: KeepText | None) -> None:
         self.dropped = 0
         self._outbox = outbox
         self._keep_text = keep_text
@@ -48,6 +51,9 @@ class Telemetry:
 
     def put(self, call: Call) -> None:
         """Take a finished call, or count it as dropped. Never waits."""
+        if self._outbox is None:
+            self._tally.count(call)
+            return
         size = call.size_bytes
         if len(self._queue) >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES:
             self.dropped += count_spans(call)
@@ -67,20 +73,24 @@ class Telemetry:
         self._stopping = True
 
     async def _flush(self) -> None:
-        """Write what the queue holds now; what comes meanwhile waits, so that batches stay large."""
-        waiting = len(self._queue)
-        while waiting > 0:
-            waiting -= await self._write_batch(min(waiting, BATCH_SPANS))
-        await self._outbox.tick()
+        if self._outbox:
+            await self._write(self._outbox)
         self._tally.flush()
-        metrics.QUEUED.set(len(self._queue))
-        metrics.SPOOLED.set(self._outbox.size_bytes)
         metrics.DROPPED.inc(self.dropped - self._dropped_shown)
         self._dropped_shown = self.dropped
 
-    async def _write_batch(self, most: int) -> int:
+    async def _write(self, outbox: Outbox) -> None:
+        """What the queue holds now; what comes meanwhile waits, so that batches stay large."""
+        waiting = len(self._queue)
+        while waiting > 0:
+            waiting -= await self._write_batch(outbox, min(waiting, BATCH_CALLS))
+        await outbox.tick()
+        metrics.QUEUED.set(len(self._queue))
+        metrics.SPOOLED.set(outbox.size_bytes)
+
+    async def _write_batch(self, outbox: Outbox, most: int) -> int:
         batch, size = Batch(), 0
-        slice_spans = SLICE_SPANS + len(self._queue) // SLICE_SHARE
+        slice_calls = SLICE_CALLS + len(self._queue) // SLICE_SHARE
         taken = 0
         while taken < most and size < BATCH_BYTES:
             call = self._queue.popleft()
@@ -89,12 +99,12 @@ class Telemetry:
             self._tally.count(call)
             if not batch.add(call, keep_text=self._keep_text):
                 self.dropped += count_spans(call)
-            if taken % slice_spans == 0:
+            if taken % slice_calls == 0:
                 await asyncio.sleep(0)
         self._queued_bytes -= size
         ledger = {c.BATCH_FIRST: self._written, c.BATCH_SPANS: len(batch), c.BATCH_DROPPED: self.dropped}
         try:
-            await self._outbox.append(batch.encode(self._resource | ledger))
+            await outbox.append(batch.encode(self._resource | ledger))
             self._written += len(batch)
         except SpoolFullError as error:
             self.dropped += len(batch)

@@ -145,3 +145,16 @@ async def test_metrics_count_what_was_answered(proxy: Proxy, backend: Backend, s
     assert 'llm_requests_total{model="fox",status="200"}' in metrics
     assert 'llm_tokens_total{model="fox",type="output"}' in metrics
     assert "heron" not in metrics  # a client cannot make labels
+
+
+async def test_without_telemetry_nothing_is_sent_or_kept_and_all_is_counted(
+    backend: Backend, sink: Sink, tmp_path: Path
+) -> None:
+    document = config(deployment(backend.url, "unseen-fox"))
+    async with running_proxy(tmp_path, document, sink.port, telemetry="off") as proxy:
+        await proxy.post(ASK | {"model": "unseen-fox"})
+        await asyncio.sleep(0.5)
+        page = (await proxy.get("/metrics")).text
+
+    assert 'llm_requests_total{model="unseen-fox",status="200"} 1.0' in page
+    assert (sink.posts, list((tmp_path / "proxy").glob("spool*"))) == (0, [])
