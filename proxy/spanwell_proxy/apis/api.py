@@ -76,6 +76,7 @@ class Api:
     pieces: Callable[[Request, Document], dict[str, int]] | None = None  # what is paid for by the piece, see PIECES
     is_opaque: bool = False  # the answer's bytes, and their type, go on as they come
     takes_form: bool = False  # its requests are multipart forms
+    is_passthrough: bool = False  # a path that only its backend knows
     always_streams: bool = False  # whatever the request says
     whole_reasons: frozenset[str] = frozenset()  # of `reasons`, those after which nothing is missing
     keeps_answers: bool = False  # a backend can be asked for them later, by their id

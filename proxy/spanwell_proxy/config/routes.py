@@ -78,7 +78,7 @@ class Deployment:
 
     def is_translated(self, api: Api) -> bool:
         """Whether a request has to go through the LiteLLM lane."""
-        return api.name not in self.speaks
+        return api.name not in self.speaks and not (api.is_passthrough and "chat" in self.speaks)
 
     def find_price(self, at: datetime, answered: str = "") -> Price | None:
         """What a call of `at` costs: the user's word for the model that `answered`, else for the one asked."""

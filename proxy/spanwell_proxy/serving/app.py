@@ -15,9 +15,8 @@ from spanwell_proxy.access.keys import KeyRing
 from spanwell_proxy.admin import backends, caches, experiments
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.admin.routes import router as routes_router
-from spanwell_proxy.apis.paths import match_path
 from spanwell_proxy.batches import routes as batches
-from spanwell_proxy.call import Call, Receive, Send, begin_call
+from spanwell_proxy.call import Receive, Send
 from spanwell_proxy.experiments.redis import RedisTrials
 from spanwell_proxy.experiments.sqlite import SqliteTrials
 from spanwell_proxy.experiments.store import TrialStore
@@ -34,11 +33,9 @@ from spanwell_proxy.sealing.keeping import open_keeping
 from spanwell_proxy.serving.batching import serve_batches
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
-from spanwell_proxy.serving.lookups import answer_look_up
-from spanwell_proxy.serving.passthrough import begin_passthrough, find_passthrough
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.serving.shared import open_shared, read_keys
-from spanwell_proxy.steps import ask, run
+from spanwell_proxy.steps import ask
 from spanwell_proxy.stored.following import Followers
 from spanwell_proxy.stored.origins import open_origins
 from spanwell_proxy.tasks import start_task, stop_tasks
@@ -85,18 +82,8 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
     admin.include_router(routes_router)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if gateway is not None and scope["type"] == "http":
-            if scope["method"] == "POST" and (match := match_path(scope["path"])):
-                call = begin_call(match.api, dict(scope["headers"]), receive, send)
-                call.path_model = match.model
-                await answer_call(call, gateway)
-                return
-            if await answer_look_up(scope, receive, send, gateway):
-                return
-            if path := find_passthrough(scope["method"], scope["path"]):
-                if passed := await begin_passthrough(path, scope, receive, send, gateway):
-                    await answer_call(passed, gateway)
-                return
+        if gateway is not None and scope["type"] == "http" and await serve(scope, receive, send, gateway):
+            return
         await admin(scope, receive, send)
 
     return app
@@ -172,21 +159,6 @@ def _open_trials(settings: Settings) -> TrialStore:
     if settings.redis_url:
         return RedisTrials(settings.redis_url)
     return SqliteTrials(settings.data / "proxy" / "state.db")
-
-
-async def answer_call(call: Call, gateway: Gateway) -> None:
-    """Run the steps; a call whose client has left ends quietly."""
-    task = asyncio.current_task()
-    if task is None:
-        return
-    gateway.in_flight[call] = task
-    try:
-        await run(call, gateway)
-    except asyncio.CancelledError:
-        if not call.gone:
-            raise
-    finally:
-        del gateway.in_flight[call]
 
 
 async def _refresh(gateway: Gateway) -> None:

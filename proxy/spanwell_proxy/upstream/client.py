@@ -47,11 +47,21 @@ class Client:
         path = deployment.url.path + api.path + deployment.url.query
         return await self._wire.send(Request(deployment.url.origin, path, headers, body), limits)
 
-    async def send(self, deployment: Deployment, method: str, path: str, limits: Limits = UNLIMITED) -> Answer:
-        """Ask for something that has no body, and is no call of a model. `path` may end in a query."""
+    async def send(
+        self,
+        deployment: Deployment,
+        method: str,
+        path: str,
+        limits: Limits = UNLIMITED,
+        *,
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> Answer:
+        """Ask for something that is no call of a model. `path` may end in a query."""
         headers = {"accept": "application/json", "user-agent": "spanwell", **deployment.headers}
+        headers |= {"content-type": content_type} if content_type else {}
         whole = deployment.url.path + path
-        return await self._wire.send(Request(deployment.url.origin, whole, headers, b"", method), limits)
+        return await self._wire.send(Request(deployment.url.origin, whole, headers, body, method), limits)
 
     async def close(self) -> None:
         self._wire.close()
