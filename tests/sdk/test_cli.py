@@ -13,12 +13,26 @@ from typing import Any
 import pytest
 
 from spanwell.cli.doctor import check_data, check_keys, check_package, check_python, examine, group_backends
-from spanwell.cli.keys import read_budget, table
+from spanwell.cli.keys import read_budget
 from spanwell.cli.main import NOUNS, build_parser, main
+from spanwell.cli.tables import table
 from spanwell.config import Config
 from spanwell.health import free_port, get_status, is_port_free
 from spanwell.settings import Settings
 
+SPENDING = {
+    "spent_usd": {"day": "1", "total": "3"},
+    "budgets": [{"usd": "5", "period": "day", "left_usd": "4", "resets_at": "2026-11-22"}],
+}
+ENTRY = {
+    "at": "now",
+    "who": "key_2",
+    "action": "change",
+    "kind": "team",
+    "id": "red",
+    "before": {"rpm": 1, "tpm": 2},
+    "after": {"rpm": 3, "tpm": 2},
+}
 MASTER_KEY = "sk-master-0123456789abcdef"
 
 
@@ -43,12 +57,12 @@ def running_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
                 {"id": "key_1", "name": "alice", "team": "", "budgets": [{"usd": 5.0, "period": "day"}], "models": []}
             ]
             error = {"error": {"message": "there is no key 'missing'"}}
-            document = {"id": "key_1", "key": "sk-new", "keys": keys} if found else error
+            document = {"id": "key_1", "key": "sk-new", "keys": keys, "audit": [ENTRY]} | SPENDING
             self.send_response(200 if found else 404)
             self.end_headers()
-            self.wfile.write(json.dumps(document).encode())
+            self.wfile.write(json.dumps(document if found else error).encode())
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -86,6 +100,52 @@ def test_keys_are_blocked_and_deleted_by_id(gateway: Gateway) -> None:
         ("POST", "/admin/keys/key_1/block"),
         ("DELETE", "/admin/keys/a%2Fb"),
     ]
+
+
+def test_a_team_and_a_member_are_made_with_limits(gateway: Gateway) -> None:
+    limited = ["--budget", "5/day", "--soft", "0.8", "--downgrade", "small", "--rpm", "60", "--metadata", '{"a": 1}']
+    assert main(["teams", "create", "red", *limited]) == 0
+    assert main(["members", "create", "ada", "--team", "red", "--role", "team_admin"]) == 0
+
+    budget = {"usd": "5", "period": "day", "soft": 0.8, "downgrade": "small"}
+    assert [(asked[1], asked[3]) for asked in gateway.asked] == [
+        ("/admin/teams", {"name": "red", "budgets": [budget], "rpm": 60, "metadata": {"a": 1}}),
+        ("/admin/users", {"name": "ada", "team": "red", "role": "team_admin"}),
+    ]
+
+
+def test_only_what_is_given_is_changed(gateway: Gateway) -> None:
+    assert main(["keys", "change", "key_1", "--rpm", "none", "--model", "chat"]) == 0
+
+    assert gateway.asked[0][:2] == ("PATCH", "/admin/keys/key_1")
+    assert gateway.asked[0][3] == {"rpm": None, "models": ["chat"]}
+
+
+def test_a_key_is_rotated_and_printed(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "rotate", "key_1", "--grace", "60"]) == 0
+
+    assert capsys.readouterr().out == "sk-new\n"
+    assert gateway.asked[0][3] == {"grace_seconds": 60.0}
+
+
+def test_spending_stands_beside_its_budget(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "spend", "key_1"]) == 0
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["period", "spent_usd", "usd", "left_usd", "resets_at"],
+        ["day", "1", "5", "4", "2026-11-22"],
+        ["total", "3"],
+    ]
+
+
+def test_the_audit_log_names_what_was_changed(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit"]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["now", "key_2", "change", "team", "red", "rpm"]
+
+
+def test_a_soft_share_without_a_budget_is_refused(gateway: Gateway) -> None:
+    assert main(["keys", "create", "alice", "--soft", "0.8"]) == 2
 
 
 def test_the_gateways_own_words_are_shown(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +197,19 @@ def test_a_table_of_nothing_shows_its_columns() -> None:
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("up", "proxy", "collector", "worker", "dashboard", "doctor", "keys", "version"):
+    for command in (
+        "up",
+        "proxy",
+        "collector",
+        "worker",
+        "dashboard",
+        "doctor",
+        "keys",
+        "teams",
+        "members",
+        "audit",
+        "version",
+    ):
         with pytest.raises(SystemExit) as stopped:
             build_parser().parse_args([command, "--help"])
         assert stopped.value.code == 0

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.pricing import write_usd
 from spanwell.rates import KINDS
 from spanwell.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask
 from spanwell_collector.admin.windows import make_window

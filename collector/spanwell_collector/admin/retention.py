@@ -4,7 +4,7 @@ import argparse
 from typing import Final
 
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
 from spanwell_collector.admin.remote import ask

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.settings import Settings
 from spanwell_collector.access.rights import ROLES
 from spanwell_collector.admin.remote import ask

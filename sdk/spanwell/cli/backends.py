@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from spanwell.cli.administration import ask_gateway
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
 

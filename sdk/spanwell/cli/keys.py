@@ -1,81 +1,70 @@
-"""`spanwell keys`: virtual keys of the gateway, through its administration API."""
+"""`spanwell keys`, `teams`, `members` and `audit`: arguments. What they do is in `accounts`."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple, TypeAlias
 
-from spanwell.cli.administration import ask_gateway
-from spanwell.cli.console import write
-from spanwell.settings import Settings
+from spanwell.cli import accounts
 
 PERIODS = ("hour", "day", "month", "total")
-COLUMNS = ("id", "name", "team", "models", "budgets", "blocked", "created_at", "expires_at")
+ROLES = ("viewer", "member", "team_admin", "admin")
 
-CREATE = """\
+BUDGET = "what calls may cost, such as 5/day; the periods are hour, day, month and total (repeat it)"
+MODEL = "a model it may call, `gpt-*`, or an access group (repeat it); all, if none"
+SOFT = "share of every budget beyond which the model of --downgrade answers"
+CREATE_KEY = """\
 Make a key and print it. The gateway keeps only its hash: this is the one time it can be read."""
-BUDGET = "what its calls may cost, such as 5/day; the periods are hour, day, month and total (repeat it)"
+ROTATE = """\
+Give a key another secret and print it, once. The old one is good for a while, so that nobody is locked out."""
+AUDIT = "Who changed which key, team or user, and when: the newest first."
+
+Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`spanwell keys create|list|block|delete` and their arguments."""
-    keys = commands.add_parser(
-        "keys",
-        help="Make, list, block and delete the gateway's virtual keys.",
-        description="Manage the gateway's virtual keys, with the master key of the configuration file.",
-    )
-    _add_places(keys)
-    actions = keys.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="make a key and print it, once", description=CREATE)
-    create.add_argument("name", help="who uses the key; shown in lists")
-    create.add_argument("--team", default="", help="team that its calls count for")
-    create.add_argument("--model", action="append", default=[], help="a model it may call (repeat it); all, if none")
-    create.add_argument("--budget", action="append", default=[], type=read_budget, metavar="USD/PERIOD", help=BUDGET)
-    create.set_defaults(run=_create)
-    _add_places(create)
-    listing = actions.add_parser("list", help="all keys, without the keys themselves")
-    _add_places(listing)
-    listing.set_defaults(run=_list)
-    for action, text in (("block", "refuse calls with a key"), ("delete", "forget a key")):
-        parser = actions.add_parser(action, help=text)
-        parser.add_argument("id", help="the key's id, as `spanwell keys list` shows it")
+class Noun(NamedTuple):
+    """What a command is about. `path` is the administration API's word for it."""
+
+    name: str
+    path: str
+    one: str
+    help: str
+
+
+NOUNS = (
+    Noun("keys", "keys", "key", "Make, list, change, rotate, block and delete the gateway's virtual keys."),
+    Noun("teams", "teams", "team", "Teams of keys, with budgets and limits of their own."),
+    Noun("members", "users", "user", "Users of the gateway: their roles, budgets and limits."),
+)
+
+
+def add_keys_parser(commands: Parsers) -> None:
+    """`spanwell keys|teams|members create|list|show|change|rotate|block|unblock|delete|spend`, and `spanwell audit`."""
+    for noun in NOUNS:
+        text = f"{noun.help} With the master key of the configuration file."
+        parser = commands.add_parser(noun.name, help=noun.help, description=text)
         _add_places(parser)
-        parser.set_defaults(run=_block if action == "block" else _delete)
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    # Suppressed, so that an action that does not name them leaves what stood before it.
-    for name, metavar, text in (
-        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
-        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
-    ):
-        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)
-
-
-def _create(options: argparse.Namespace, settings: Settings) -> int:
-    wanted = {"name": options.name, "team": options.team, "models": options.model, "budgets": options.budget}
-    made = ask_gateway(settings, "POST", "/admin/keys", wanted)
-    write(str(made["key"]))
-    return 0
-
-
-def _list(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
-    for line in table(ask_gateway(settings, "GET", "/admin/keys")["keys"], COLUMNS):
-        write(line)
-    return 0
-
-
-def _block(options: argparse.Namespace, settings: Settings) -> int:
-    ask_gateway(settings, "POST", f"/admin/keys/{quote(options.id, safe='')}/block")
-    write(f"blocked {options.id}")
-    return 0
-
-
-def _delete(options: argparse.Namespace, settings: Settings) -> int:
-    ask_gateway(settings, "DELETE", f"/admin/keys/{quote(options.id, safe='')}")
-    write(f"deleted {options.id}")
-    return 0
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        _add_create(actions, noun)
+        _add(actions, noun, "list", f"all {noun.name}", accounts.show_all)
+        for action, text, run in (
+            ("show", f"everything about a {noun.one}", accounts.show_one),
+            ("spend", "what it spent, and what is left of its budgets", accounts.show_spending),
+            ("block", "refuse its calls", accounts.block),
+            ("unblock", "let its calls in again", accounts.unblock),
+            ("delete", f"forget a {noun.one}; what it spent stays on record", accounts.delete),
+        ):
+            _add(actions, noun, action, text, run).add_argument(
+                "id", help=f"its id, as `spanwell {noun.name} list` shows"
+            )
+        _add_change(actions, noun)
+        if noun.one == "key":
+            _add_rotate(actions, noun)
+    audit = commands.add_parser("audit", help=AUDIT, description=AUDIT)
+    _add_places(audit)
+    audit.add_argument("--limit", type=int, default=50, metavar="N", help="how many entries")
+    audit.set_defaults(run=accounts.show_audit)
 
 
 def read_budget(text: str) -> dict[str, str]:
@@ -86,18 +75,84 @@ def read_budget(text: str) -> dict[str, str]:
     return {"usd": usd, "period": period}
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
-    """Lines of a plain table with the columns that some row has."""
-    shown = [column for column in columns if any(show(row.get(column)) for row in rows)] or list(columns)
-    cells = [shown, *([show(row.get(column)) for column in shown] for row in rows)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(shown))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+def read_metadata(text: str) -> dict[str, Any]:
+    """A JSON object. Raises ArgumentTypeError."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise argparse.ArgumentTypeError(f'{text!r}: write a JSON object, such as \'{{"purpose": "tests"}}\'')
+    return document
 
 
-def show(value: Any) -> str:
-    """A cell: lists as words, a budget as it is given."""
-    if isinstance(value, list):
-        return " ".join(show(item) for item in value)
-    if isinstance(value, dict):
-        return f"{value.get('usd')}/{value.get('period')}"
-    return {None: "", True: "yes", False: ""}.get(value, str(value))
+def _add_create(actions: Parsers, noun: Noun) -> None:
+    is_key = noun.one == "key"
+    parser = _add(actions, noun, "create", f"make a {noun.one}", accounts.create, CREATE_KEY if is_key else "")
+    parser.add_argument("name", help="who uses the key; shown in lists" if is_key else "its id; keys name it by this")
+    _add_fields(parser, noun)
+
+
+def _add_change(actions: Parsers, noun: Noun) -> None:
+    parser = _add(actions, noun, "change", "change what is given; `none` takes a limit away", accounts.change)
+    parser.add_argument("id")
+    if noun.one == "key":
+        parser.add_argument("--name", default=argparse.SUPPRESS, help="who uses the key")
+    _add_fields(parser, noun)
+
+
+def _add_rotate(actions: Parsers, noun: Noun) -> None:
+    parser = _add(actions, noun, "rotate", "give a key another secret", accounts.rotate, ROTATE)
+    parser.add_argument("id")
+    parser.add_argument("--grace", type=float, default=3600, metavar="SECONDS", help="how long the old one is good")
+
+
+def _add_fields(parser: argparse.ArgumentParser, noun: Noun) -> None:
+    def add(flag: str, name: str, text: str, **more: Any) -> None:
+        parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=text, **more)
+
+    if noun.one != "team":
+        add("--team", "team", "team that it belongs to")
+    if noun.one == "key":
+        add("--user", "user", "user whose key it is")
+    if noun.one == "user":
+        add("--role", "role", "what it may do here", choices=ROLES)
+    add(
+        "--model",
+        "models",
+        "a model it may call, `gpt-*`, or an access group (repeat it); all, if none",
+        action="append",
+    )
+    add("--budget", "budgets", BUDGET, action="append", type=read_budget, metavar="USD/PERIOD")
+    add("--soft", "soft", SOFT, type=float, metavar="SHARE")
+    add("--downgrade", "downgrade", "the model that answers then", metavar="MODEL")
+    for flag, text in (("rpm", "requests a minute"), ("tpm", "tokens a minute"), ("concurrency", "calls at once")):
+        add(f"--{flag}", flag, text, type=_read_count, metavar="N")
+    add("--expires", "expires_at", "when it ends, such as 2027-01-01T00:00:00Z", metavar="MOMENT")
+    add("--metadata", "metadata", "a JSON object to keep with it", type=read_metadata, metavar="JSON")
+
+
+def _read_count(text: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: write a whole number, or none")
+    return int(text)
+
+
+def _add(
+    actions: Parsers, noun: Noun, action: str, text: str, run: Callable[..., int], description: str = ""
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(action, help=text, description=description or None)
+    _add_places(parser)
+    parser.set_defaults(run=run, path=noun.path)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    # Suppressed, so that an action that does not name them leaves what stood before it.
+    for name, metavar, text in (
+        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
+        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
+    ):
+        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from spanwell.cli.administration import ask_gateway
 from spanwell.cli.console import write
-from spanwell.cli.keys import table
+from spanwell.cli.tables import table
 from spanwell.settings import Settings
 
 ROUTES = ("model", "strategy", "deployment", "weight", "ready", "in_flight", "latency", "errors", "waiting", "quality")
@@ -111,14 +111,20 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     shown = [one for one in hard["features"] if one["value"]]
     _print(
         [
-            {"feature": f"  {one['name']}", "value": one["value"], "weight": one["weight"]}
+            {"feature": f"  {one['name']}", "value": f"{one['value']:g}", "weight": f"{one['weight']:g}"}
             | {"adds": f"{one['value'] * one['weight']:+.3f}"}
             for one in shown
         ],
         FEATURES,
     )
     write("")
-    return _print([{**one, "deployment": one["id"]} for one in told["deployments"]], CHOICES)
+    return _print([_show_choice(one) for one in told["deployments"]], CHOICES)
+
+
+def _show_choice(one: Mapping[str, Any]) -> dict[str, Any]:
+    cost = one["expected_usd"]
+    told = {"probability": f"{one['probability']:.1%}", "expected_usd": None if cost is None else f"{cost:.6f}"}
+    return {**one, **told, "deployment": one["id"]}
 
 
 def _list_experiments(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
@@ -132,7 +138,7 @@ def _show_experiment(options: argparse.Namespace, settings: Settings) -> int:
     _print([_show_arm(arm) for arm in told["arms"]], ARMS)
     if told["guardrails"]:
         write("")
-        _print([{**one, "difference": _show_bounds(one["difference"])} for one in told["guardrails"]], GUARDRAILS)
+        _print([_show_guardrail(one) for one in told["guardrails"]], GUARDRAILS)
     if not told["sample_ratio"]["ok"]:
         write("the arms do not get the share of calls that they should: trust none of this")
     return 0
@@ -144,6 +150,11 @@ def _show_arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     scores = [f"{name[6:]} {value:.3f}" for name, value in means.items() if name.startswith("score:")]
     share = f"copies of {arm['shadow']:.0%}" if arm["shadow"] else f"{arm['share']:.0%}"
     return {"arm": arm["name"], "share": share, "counted": arm["counted"], **known, "scores": scores}
+
+
+def _show_guardrail(one: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: f"{one[name]:.3g}" for name in ("margin", "evidence", "limit")}
+    return {**one, **numbers, "difference": _show_bounds(one["difference"])}
 
 
 def _show_bounds(told: Mapping[str, float] | None) -> str:
