@@ -33,6 +33,7 @@ from spanwell_proxy.sealing.keeping import open_keeping
 from spanwell_proxy.serving.batching import serve_batches
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
+from spanwell_proxy.serving.dispatch import serve
 from spanwell_proxy.serving.reloading import keep_current
 from spanwell_proxy.serving.shared import open_shared, read_keys
 from spanwell_proxy.steps import ask
