@@ -3,12 +3,12 @@
 import argparse
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from spanwell.cli.administration import ask_gateway
 from spanwell.cli.console import write
+from spanwell.cli.places import add_places
 from spanwell.cli.tables import table
 from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
@@ -30,7 +30,7 @@ def add_backends_parser(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="List, add, drain, resume and remove servers of models, while the gateway runs.",
         description="Manage the servers of models behind the gateway, with the master key of the configuration file.",
     )
-    _add_places(backends)
+    add_places(backends)
     actions = backends.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_action(actions, "list", "all backends, how they are and what they serve").set_defaults(run=_list)
     add = _add_action(actions, "add", "add one", ADD)
@@ -54,16 +54,8 @@ def _add_action(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, description: str = ""
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=description or None)
-    _add_places(parser)
+    add_places(parser)
     return parser
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    for name, metavar, text in (
-        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
-        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
-    ):
-        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001

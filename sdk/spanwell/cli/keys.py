@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from spanwell.cli import accounts
@@ -44,7 +43,7 @@ def add_keys_parser(commands: Parsers) -> None:
     for noun in NOUNS:
         text = f"{noun.help} With the master key of the configuration file."
         parser = commands.add_parser(noun.name, help=noun.help, description=text)
-        _add_places(parser)
+        add_places(parser)
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         _add_create(actions, noun)
         _add(actions, noun, "list", f"all {noun.name}", accounts.show_all)
@@ -62,7 +61,7 @@ def add_keys_parser(commands: Parsers) -> None:
         if noun.one == "key":
             _add_rotate(actions, noun)
     audit = commands.add_parser("audit", help=AUDIT, description=AUDIT)
-    _add_places(audit)
+    add_places(audit)
     audit.add_argument("--limit", type=int, default=50, metavar="N", help="how many entries")
     audit.set_defaults(run=accounts.show_audit)
 
@@ -144,15 +143,6 @@ def _add(
     actions: Parsers, noun: Noun, action: str, text: str, run: Callable[..., int], description: str = ""
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(action, help=text, description=description or None)
-    _add_places(parser)
+    add_places(parser)
     parser.set_defaults(run=run, path=noun.path)
     return parser
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    # Suppressed, so that an action that does not name them leaves what stood before it.
-    for name, metavar, text in (
-        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
-        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
-    ):
-        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)

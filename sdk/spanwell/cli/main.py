@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from spanwell.cli.backends import add_backends_parser
+from spanwell.cli.cache import add_cache_parser
 from spanwell.cli.console import fail, write
 from spanwell.cli.doctor import run_doctor
 from spanwell.cli.keys import add_keys_parser
@@ -97,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", "Check the installation and say what to do.", DOCTOR).set_defaults(run=_doctor)
     add_keys_parser(commands)
     add_backends_parser(commands)
+    add_cache_parser(commands)
     add_routes_parser(commands)
     for name, text in (NOUNS | GATEWAY_NOUNS).items():
         commands.add_parser(name, help=text)

@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from spanwell.cli.administration import ask_gateway
 from spanwell.cli.console import write
+from spanwell.cli.places import add_places
 from spanwell.cli.tables import table
 from spanwell.settings import Settings
 
@@ -59,7 +59,7 @@ def _add_noun(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
 ) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
     noun = commands.add_parser(name, help=text, description=text)
-    _add_places(noun)
+    add_places(noun)
     return noun.add_subparsers(dest="action", metavar="ACTION", required=True)
 
 
@@ -67,16 +67,8 @@ def _add_action(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, description: str = ""
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=description or None)
-    _add_places(parser)
+    add_places(parser)
     return parser
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    for name, metavar, text in (
-        ("--config", "FILE", "the spanwell.yaml to read (SPANWELL_CONFIG)"),
-        ("--data", "DIR", "where everything is stored (SPANWELL_DATA)"),
-    ):
-        parser.add_argument(name, type=Path, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _list_routes(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
