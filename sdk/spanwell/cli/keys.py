@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from spanwell.cli import accounts
+from spanwell.cli.places import add_places
 
 PERIODS = ("hour", "day", "month", "total")
 ROLES = ("viewer", "member", "team_admin", "admin")
