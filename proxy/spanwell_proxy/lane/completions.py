@@ -10,12 +10,13 @@ Json = dict[str, Any]
 def tidy_completion(completion: Json) -> Json:
     """A whole answer: absent content is null, tool calls are not numbered, nothing is said twice."""
     for choice in completion.get("choices", ()):
+        _drop_duplicates(choice)
         message = choice.setdefault("message", {"role": "assistant"})
         message.setdefault("content", None)
         _drop_duplicates(message)
         for call in message.get("tool_calls") or ():
             call.pop("index", None)
-    return _tidy_usage(completion)
+    return tidy_usage(completion)
 
 
 class ChunkTidier:
@@ -29,13 +30,15 @@ class ChunkTidier:
 
     def tidy(self, chunk: Json) -> Json:
         for choice in chunk.get("choices", ()):
+            _drop_duplicates(choice)
             choice.setdefault("finish_reason", None)
             delta = choice.setdefault("delta", {})
             _drop_duplicates(delta)
             self._number(delta)
+        # OpenAI's usage stands in a chunk without choices: so a chunk that is left with neither says nothing.
         if chunk.get("usage") and not any(map(_says_something, chunk["choices"])):
             chunk["choices"] = []
-        return _tidy_usage(chunk)
+        return tidy_usage(chunk)
 
     def _number(self, delta: Json) -> None:
         for key, value in delta.items():
@@ -72,7 +75,7 @@ def tidy_text(completion: Json) -> Json:
         choice["text"] or choice["finish_reason"] for choice in completion["choices"]
     ):
         completion["choices"] = []
-    return _tidy_usage(completion)
+    return tidy_usage(completion)
 
 
 def read_details(usage: Mapping[str, Any]) -> tuple[Json, Json]:
@@ -85,16 +88,19 @@ def _says_something(choice: Json) -> bool:
 
 
 def _drop_duplicates(said: Json) -> None:
-    """LiteLLM repeats some fields of a message under a name of its own."""
+    """LiteLLM repeats some fields of a message under a name of its own, and keeps there what OpenAI does not know."""
     own = said.pop("provider_specific_fields", None) or {}
     said.update({key: value for key, value in own.items() if value and key not in said})
 
 
-def _tidy_usage(answer: Json) -> Json:
-    usage = answer.get("usage")
-    if usage:
-        tier = usage.pop("service_tier", None)
-        if tier and not answer.get("service_tier"):
-            answer["service_tier"] = tier
-        usage.pop("cost", None)  # at LiteLLM's prices: the hot lane has the user's
+def tidy_usage(answer: Json) -> Json:
+    """Noughts are LiteLLM's way to say that a backend reported nothing: the hot lane has to know that."""
+    usage = answer.get("usage") or {}
+    if not usage.get("total_tokens"):
+        answer.pop("usage", None)
+        return answer
+    tier = usage.pop("service_tier", None)
+    if tier and not answer.get("service_tier"):
+        answer["service_tier"] = tier
+    usage.pop("cost", None)  # at LiteLLM's prices: the hot lane has the user's
     return answer

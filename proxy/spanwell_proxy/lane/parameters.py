@@ -169,11 +169,17 @@ def check_response(request: Mapping[str, Any]) -> None:
             raise bad_request(f"a tool of type {tool.get('type')!r} is not offered here, only {kinds}", f"tools[{at}]")
 
 
+def shaping(request: Mapping[str, Any]) -> list[str]:
+    """What is asked for that the answer itself has to hold."""
+    several = isinstance(n := request.get("n"), int) and n > 1
+    asked = {"n": several, "logprobs": request.get("logprobs"), "tools": request.get("tools")}
+    return [key for key, wanted in asked.items() if wanted]
+
+
 def check_shape(request: Mapping[str, Any], supported: frozenset[str], provider: str) -> None:
     """What a provider has no word for may be left out, but not where the answer would lack what was asked for."""
-    several = isinstance(n := request.get("n"), int) and n > 1
-    for key, asked in {"n": several, "logprobs": request.get("logprobs"), "tools": request.get("tools")}.items():
-        if asked and key not in supported:
+    for key in shaping(request):
+        if key not in supported:
             raise ApiError(400, "unsupported_parameter", f"{provider} does not offer {key}", param=key)
 
 

@@ -20,13 +20,15 @@ from litellm.responses.litellm_completion_transformation.transformation import L
 from spanwell_proxy.errand import Errand, File
 from spanwell_proxy.failures import ApiError, bad_request
 from spanwell_proxy.lane import parameters
-from spanwell_proxy.lane.completions import ChunkTidier, Json, drop_numbers, tidy_completion, tidy_text
+from spanwell_proxy.lane.completions import ChunkTidier, Json, drop_numbers, tidy_completion, tidy_text, tidy_usage
 from spanwell_proxy.lane.messages import MessageEvents, to_message
-from spanwell_proxy.lane.parameters import check_messages, check_response, check_shape, pick, read_numbers
+from spanwell_proxy.lane.parameters import check_messages, check_response, check_shape, pick, read_numbers, shaping
 from spanwell_proxy.lane.responses import Origin, ResponseEvents, to_response
 
 litellm.disable_hf_tokenizer_download = True  # a model's name must not start a download
 litellm.suppress_debug_info = True
+litellm.disable_streaming_logging = True  # it would put every stream together again, for nobody
+litellm.disable_token_counter = True  # or it counts what a backend does not report, and calls that its usage
 litellm.drop_params = True  # what a backend has no word for is left out, unless the answer would lack what was asked
 
 JSON = b"application/json"
@@ -86,10 +88,13 @@ async def count_tokens(errand: Errand, _: Mapping[str, str]) -> Reply:
     """Counted here with OpenAI's tokenizer: about right for others' models. Pictures are not fetched for it."""
     request, _names = _read_messages(errand, pick(errand.request, parameters.COUNT))
     shown = {key: request[key] for key in ("messages", "tools", "tool_choice") if key in request}
+    litellm.disable_token_counter = False  # for this line: nobody else runs in between
     try:
         tokens = litellm.token_counter(model=errand.params["model"], use_default_image_token_count=True, **shown)
     except MALFORMED as error:
         raise _untranslatable(error) from error
+    finally:
+        litellm.disable_token_counter = True
     return Reply(orjson.dumps({"input_tokens": tokens}))
 
 
@@ -118,7 +123,7 @@ async def responses(errand: Errand, trace: Mapping[str, str]) -> Reply:
 
 async def embeddings(errand: Errand, trace: Mapping[str, str]) -> Reply:
     asked = pick(errand.request, parameters.EMBEDDINGS)
-    answer = _plain(await litellm.aembedding(**_arguments(errand, asked, trace)))
+    answer = tidy_usage(_plain(await litellm.aembedding(**_arguments(errand, asked, trace))))
     if errand.request.get("encoding_format") == "base64":
         for item in answer["data"]:
             vector = item["embedding"]
@@ -197,8 +202,10 @@ async def translate(errand: Errand, trace: Mapping[str, str]) -> Reply:
 
 
 async def _events(answer: AsyncIterator[Any], tidy: Callable[[Json], Json]) -> AsyncIterator[bytes]:
-    async for chunk in answer:
-        yield b"data: " + orjson.dumps(tidy(_plain(chunk))) + b"\n\n"
+    async for part in answer:
+        chunk = tidy(_plain(part))
+        if chunk.get("choices") or chunk.get("usage"):
+            yield b"data: " + orjson.dumps(chunk) + b"\n\n"
     yield DONE
 
 
@@ -237,8 +244,9 @@ def _read_messages(errand: Errand, asked: Json) -> tuple[Json, dict[str, str]]:
 
 
 def _check_shape(errand: Errand) -> None:
-    supported = litellm.get_supported_openai_params(errand.params["model"]) or ()
-    check_shape(errand.request, frozenset(supported), _provider(errand))
+    if shaping(errand.request):
+        supported = litellm.get_supported_openai_params(errand.params["model"]) or ()
+        check_shape(errand.request, frozenset(supported), _provider(errand))
 
 
 def _provider(errand: Errand) -> str:
@@ -247,10 +255,7 @@ def _provider(errand: Errand) -> str:
 
 
 def _images(answer: Any) -> Reply:
-    document = _plain(answer)
-    if not (document.get("usage") or {}).get("total_tokens"):
-        document.pop("usage", None)  # LiteLLM writes noughts where a provider says nothing
-    return Reply(orjson.dumps(document))
+    return Reply(orjson.dumps(tidy_usage(_plain(answer))))
 
 
 def _open(file: File) -> BytesIO:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from spanwell_proxy.lane.completions import ChunkTidier, drop_numbers, tidy_completion, tidy_text
+from spanwell_proxy.lane.completions import ChunkTidier, drop_numbers, tidy_completion, tidy_text, tidy_usage
 
 
 def chunk(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
@@ -63,3 +63,7 @@ def test_a_text_completion_has_texts() -> None:
 
     assert tidy_text({"choices": [{"index": 0, "finish_reason": "stop"}]})["choices"][0]["text"] == ""
     assert tidy_text({"choices": [{"index": 0}], "usage": usage}) == {"choices": [], "usage": usage}
+
+
+def test_noughts_are_no_usage() -> None:
+    assert tidy_usage({"id": "x", "usage": {"prompt_tokens": 0, "total_tokens": 0}}) == {"id": "x"}

@@ -117,6 +117,7 @@ async def test_another_dialect_is_translated_whole_and_streamed(poet: Poet) -> N
     assert not any(chunk.usage for chunk in chunks)
     assert [headers["x-api-key"] for headers in poet.backend.headers] == [SECRET] * 2
     assert {request["model"] for request in poet.backend.requests} == {"claude-sonnet-4-5"}
+    assert {headers["traceparent"][3:35] for headers in poet.backend.headers} == {span.trace_id for span in spans}
     for span in spans:
         keys = (c.PROVIDER, c.INPUT_TOKENS, c.CACHE_READ_TOKENS, c.OUTPUT_TOKENS, c.COST_USD, c.FINISH_REASONS)
         assert [span.attributes[key] for key in keys] == ["anthropic", 42, 16, 20, COST_USD, ["stop"]]
