@@ -84,7 +84,7 @@ class Backend:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         for at, event in enumerate(events(body, mood, request.path)):
-            if at == 2 and mood in ("close early", "garbage", "slow"):
+            if at == BREAKS_AT.get(request.path, 2) and mood in ("close early", "garbage", "slow"):
                 if mood == "close early":
                     assert request.transport is not None
                     request.transport.abort()
@@ -105,6 +105,7 @@ def fault(kind: str, message: str, code: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+BREAKS_AT = {"/v1/responses": 5, "/v1/messages": 4}  # the event before which a stream goes wrong: some was said
 ODDITIES = {
     "not json": "<html>oops</html>",
     "odd choice": '{"choices": ["x"]}',

@@ -134,6 +134,7 @@ async def test_a_responses_tool_calls_and_their_results_are_messages(proxy: Prox
 
 async def test_an_error_inside_a_stream_of_responses_raises(proxy: Proxy, backend: Backend, sink: Sink) -> None:
     backend.moods.append("garbage")
+    backend.pause_s = 0.02  # so that something was said before
 
     async with proxy.client() as client:
         stream = await client.responses.create(model="fox", input="x", stream=True)
