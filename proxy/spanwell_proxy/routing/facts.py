@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from spanwell_proxy.config.routes import LAST, Deployment
 from spanwell_proxy.routing.breaker import Breaker
+from spanwell_proxy.routing.minute import Minute
 from spanwell_proxy.routing.prefix import hash_text
 
 DECAY_S = 10.0  # after this long a peak is forgotten by two thirds
@@ -34,6 +35,7 @@ class Facts:
     is_up: bool = True  # answers its health checks
     is_drained: bool = False  # gets no new calls
     full_until: float = 0.0  # its own requests or tokens a minute are used up
+    minute: Minute = field(default_factory=Minute)
     max_tokens: float = math.inf  # of a prompt and its answer, as the backend says
     output_tokens: float = 0.0  # EWMA of its answers' length
     tokens_a_minute: float = 0.0  # decaying, as of `used_at`

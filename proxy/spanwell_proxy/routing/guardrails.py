@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from spanwell_proxy.routing.evidence import (
+    PRIOR,
     Interval,
     Tally,
     allocation_evidence,
@@ -87,7 +88,7 @@ def _find(
         observed=after,
         evidence=_to_value(_weigh(metric, margin, before, after, experiment.least)),
         limit=limit,
-        interval=find_interval(before, after, experiment.alpha, _scale(metric)),
+        interval=find_interval(_soften(metric, before), _soften(metric, after), experiment.alpha, _scale(metric)),
     )
 
 
@@ -99,6 +100,13 @@ def _weigh(metric: str, margin: float, control: Tally, arm: Tally, least: int) -
     if metric in LOGARITHMIC:
         return mean_evidence(control, arm, math.log1p(margin), _scale(metric))
     return mean_evidence(_negative(control), _negative(arm), margin, _scale(metric))  # less of a score is worse
+
+
+def _soften(metric: str, tally: Tally) -> Tally:
+    """No error so far is no certainty: as if half of one had been seen."""
+    if metric != ERRORS or not tally.size:
+        return tally
+    return Tally(tally.size + 1, tally.total + PRIOR, tally.squares + PRIOR)
 
 
 def _scale(metric: str) -> float:

@@ -1,14 +1,19 @@
 """What the `routing` section may say, and what it is told when it is wrong."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
 from spanwell.pricing import PriceTable
 from spanwell_proxy.config.reading import read_routes
-from spanwell_proxy.routing.settings import RoutingSettings, read_routing
+from spanwell_proxy.routing.settings import DEFAULT, SECTION, RoutingSettings, read_routing
+from spanwell_proxy.routing.trials import ARM, EXPERIMENT
+
+EXAMPLE = Path(__file__).parents[3] / "deploy/spanwell.example.yaml"
 
 MODELS = [
     {"model_name": name, "litellm_params": {"model": "hosted_vllm/tiny", "api_base": "http://gpu/v1"}}
@@ -104,3 +109,20 @@ def test_a_model_has_one_experiment() -> None:
 
     with pytest.raises(ConfigError, match="'one' is about this model already"):
         read({"experiments": {"one": trial, "two": trial}})
+
+
+def test_the_example_shows_every_key() -> None:
+    example = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    config = Config(model_list=example["model_list"], routing=example["routing"])
+    page = (EXAMPLE.parents[1] / "docs/reference/configuration.md").read_text(encoding="utf-8")
+
+    settings = read_routing(config, read_routes(config, PriceTable()))
+    shown = {key for route in (example["routing"]["default"], *example["routing"]["routes"].values()) for key in route}
+
+    assert settings.unions == {"smart": ("chat", "chat-large"), "best": ("chat", "chat-large")}
+    assert shown == {*DEFAULT, "models"}
+    assert set(example["routing"]["experiments"]["larger-model"]) == set(EXPERIMENT)
+    assert {key for arm in example["routing"]["experiments"]["larger-model"]["arms"].values() for key in arm} == set(
+        ARM
+    )
+    assert [key for key in (*shown, *SECTION, *EXPERIMENT, *ARM) if f"{key}`" not in page] == []
