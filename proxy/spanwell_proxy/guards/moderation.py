@@ -67,11 +67,11 @@ def judge_by_chat(model: str, categories: Mapping[str, str]) -> Judge:
 
 def read_verdict(said: str) -> Finding:
     """Raises GuardFailedError for what is no verdict: silence is not consent."""
-    word = said.strip().lower()
-    if word.startswith("safe"):
+    word, _, names_said = said.strip().partition("\n")
+    if word.lower().strip() == "safe":
         return NOTHING
-    if word.startswith("unsafe"):
-        return Finding(_count(NAME.findall(word[len("unsafe") :].replace(",", "\n")) or ["unsafe"]))
+    if word.lower().strip() == "unsafe":
+        return Finding(_count(names_said.split(",") if names_said else ["unsafe"]))
     try:
         verdict = orjson.loads((VERDICT.search(said) or [""])[0])
         flagged, names = verdict["flagged"], verdict.get("categories") or ["flagged"]
@@ -84,7 +84,7 @@ def read_verdict(said: str) -> Finding:
 
 def _count(names: Any) -> dict[str, int]:
     """A model's own words go into an error and a span: only plain names are let through."""
-    return {name.strip(): 1 for name in names if NAME.fullmatch(name)} or {"flagged": 1}
+    return {name.strip(): 1 for name in names if NAME.fullmatch(name.strip())} or {"flagged": 1}
 
 
 def _said(answer: Mapping[str, Any]) -> str:
