@@ -518,3 +518,40 @@ def _until_finished(it: Exchange) -> list[bytes]:
         return [it.whole()]
     kept = it.events("no usage")
     return [event for event in kept if b"[DONE]" not in event and b"message_stop" not in event]
+
+
+# --- what takes its time
+
+
+@fault("slow")
+async def _(it: Exchange) -> None:
+    await asyncio.sleep(0.4)
+    await FAULTS["well"](it)
+
+
+@fault("slower")
+async def _(it: Exchange) -> None:
+    await asyncio.sleep(1.0)
+    await FAULTS["well"](it)
+
+
+@fault("two words, then a close")
+async def _(it: Exchange) -> None:
+    await it.begin(CHUNKED)
+    for event in it.events()[: OPENING[it.path] + 2]:
+        await it.chunks(event, end=False)
+        await asyncio.sleep(SLOW_S)
+    it.close()
+
+
+@fault("too long for it")
+async def _(it: Exchange) -> None:
+    words = b"This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
+    error = b'{"error":{"message":"%s","type":"BadRequestError","param":null,"code":400}}' % words
+    await it.answer(error, JSON, status=b"400 Bad Request")
+
+
+@fault("against its policy")
+async def _(it: Exchange) -> None:
+    error = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"content_policy_violation"}}'
+    await it.answer(error, JSON, status=b"400 Bad Request")

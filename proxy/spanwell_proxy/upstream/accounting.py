@@ -52,6 +52,7 @@ def charge_lost(call: Call, tried: Attempt, reader: Reader | None, *, guess: boo
     tried.usage, tried.usage_estimated = _complete(call, reported, reader)
     began = _began(call)
     if price := tried.deployment.find_price(began, reader.model if reader else ""):
+        call.price = call.price or price
         tier = read_service_tier(reader.service_tier if reader else None, call.request.get("service_tier"))
         tried.cost_usd = cost_usd(tried.usage, price, service_tier=tier, at=began)
 

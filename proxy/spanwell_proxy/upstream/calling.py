@@ -8,11 +8,10 @@ from typing import Final
 from spanwell_proxy.call import Call, Why
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.upstream.accounting import charge, sum_up
 from spanwell_proxy.upstream.backoff import backoff_s
 from spanwell_proxy.upstream.course import Backends, Course
-from spanwell_proxy.upstream.refusals import classify, judge_help
+from spanwell_proxy.upstream.refusals import classify, is_upstream, judge_help
 
 DRAINED_S: Final = 5.0  # when to ask again
 SPECIAL: Final = (CONTEXT_WINDOW, CONTENT_POLICY)  # a larger or a more lenient model may answer these
@@ -58,36 +57,6 @@ def _in_order(models: tuple[str, ...], gateway: Backends) -> list[str]:
     return sorted(models, key=lambda model: not any(one.facts.is_ready(now) for one in gateway.find_group(model)))
 
 
-async def _try_models(call: Call, gateway: Backends) -> ApiError | None:
-    first = call.target or call.model
-    models = deque(_in_order((first, *gateway.routes.fallback_models.find(first)), gateway))
-    failure: ApiError | None = None
-    while models:
-        model = models.popleft()
-        failure = await _try_model(call, gateway, model)
-        if failure is None or call.replied:
-            return failure
-        kind = classify(failure)
-        if kind in SPECIAL and model == first:
-            models = deque(gateway.routes.fallback_models.find(first, kind))
-        elif kind not in SPECIAL and judge_help(failure) == "never":
-            break
-    return failure
-
-
-def _in_order(models: tuple[str, ...], gateway: Backends) -> list[str]:
-    """A model whose deployments all cool comes after its fallbacks: they answer at once."""
-    if len(models) == 1:
-        return list(models)
-    now = time.monotonic()
-    return sorted(models, key=lambda model: not any(one.facts.is_ready(now) for one in gateway.find_group(model)))
-
-
-def _able(call: Call, group: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-    """Where the request goes on with what one deployment keeps, that one."""
-    return tuple(one for one in group if one.deployment.id == call.pinned) or group if call.pinned else group
-
-
 async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | None:
     if all(one.facts.is_drained for one in gateway.find_group(model)):
         told = f"every backend of the model {model!r} is drained"
@@ -100,7 +69,7 @@ async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | No
         if failure is None:
             return None
         if call.replied:
-            return await _continue(course, failure)
+            return await _continue(course, failure) if is_upstream(failure) else failure
         kind, help_ = classify(failure), judge_help(failure)
         most = retries.by_class.get(kind, retries.default if help_ != "never" else 0)
         if counts >= most or (help_ == "elsewhere" and not course.has_another and kind not in retries.by_class):

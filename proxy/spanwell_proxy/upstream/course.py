@@ -177,6 +177,8 @@ class Course:
         knobs = self.gateway.traffic.find(self.model, deployment)
         facts.breaker.rules = knobs.breaker
         facts.begin()
+        if deployment.capacity.rpm is not None:
+            facts.full_until = max(facts.full_until, facts.minute.begin(time.monotonic(), deployment.capacity.rpm))
         if self._limits is not None:
             self.gateway.traffic.admission.begin(self.model)
         return Try(tried, decision, knobs, facts.breaker.begin())
@@ -200,7 +202,8 @@ class Course:
         try:
             await relay(call, tried, arrival)
         except ApiError as failure:
-            charge_lost(call, tried, arrival.reader, guess=True)
+            if tried.usage is None:
+                charge_lost(call, tried, arrival.reader, guess=True)
             self._end(started, failure)
             return failure
         except BaseException:
@@ -233,6 +236,9 @@ class Course:
             facts.end(now, elapsed_s, stream=self.call.stream, failed=False)
             if tried.usage:
                 facts.note_usage(now, tried.usage.input, tried.usage.output)
+                if (tpm := tried.deployment.capacity.tpm) is not None:
+                    tokens = tried.usage.input + tried.usage.output
+                    facts.full_until = max(facts.full_until, facts.minute.use(now, tokens, tpm))
         if self._limits is not None:
             self.gateway.traffic.admission.end(self.model)
         self.gateway.traffic.admission.wake()

@@ -9,7 +9,7 @@ import orjson
 from spanwell.masking import mask_secrets
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.config.routes import Deployment
-from spanwell_proxy.failures import GUARD_ASKS_AGAIN, GUARD_FAILED, ApiError, error_body
+from spanwell_proxy.failures import GUARD_ASKS_AGAIN, ApiError, error_body
 from spanwell_proxy.upstream.client import Answer
 
 RETRYABLE: Final = frozenset((408, 409, 425, 429))
@@ -91,8 +91,13 @@ def judge_help(failure: ApiError) -> Help:
 
 
 def is_faulty(failure: ApiError) -> bool:
-    """Whether it speaks against the deployment, and not against the request."""
-    return failure.kind != GUARD_FAILED and (failure.status == 429 or failure.status >= 500)
+    """Whether it speaks against the deployment, and not against the request or what was answered."""
+    return is_upstream(failure) and (failure.status == 429 or failure.status >= 500)
+
+
+def is_upstream(failure: ApiError) -> bool:
+    """Whether a backend failed, and not a guard or a limit of ours."""
+    return failure.kind.startswith("upstream")
 
 
 def read_retry_after(value: str, now: datetime) -> float | None:
