@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import Process
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +23,13 @@ from prometheus_client import Counter
 
 from spanwell.errors import ConfigError
 from spanwell_proxy.lane.environment import scrub
+from spanwell_proxy.telemetry.metrics import REGISTRY
 
 logger = logging.getLogger(__name__)
 
-STARTS = Counter("spanwell_lane_starts", "Processes of the LiteLLM lane, by why each was started.", ["why"])
+STARTS = Counter(
+    "spanwell_lane_starts", "Processes of the LiteLLM lane, by why each was started.", ["why"], registry=REGISTRY
+)
 
 LONGEST_SOCKET_PATH = 100  # the kernel's bound is 108
 BACKLOG = 1024
@@ -67,12 +71,15 @@ def lane_socket(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"spanwell-{os.getuid()}" / f"{digest}.sock"
 
 
-async def keep_lane(path: Path, *, at_once: bool, wear: Wear = WEAR) -> None:
-    """Start the lane, at once or when the first call comes for it, and keep it running until cancelled."""
+async def keep_lane(path: Path, *, at_once: bool, wear: Wear = WEAR, environ: Mapping[str, str] = os.environ) -> None:
+    """Start the lane, at once or when the first call comes for it, and keep it running until cancelled.
+
+    `environ` may hold keys of providers; nearly all else of it is kept from LiteLLM.
+    """
     with _listen(path) as listener:
         if not at_once:
             await _await_call(listener)
-        keeper = Keeper(listener, wear)
+        keeper = Keeper(listener, wear, scrub(environ))
         try:
             await keeper.run()
         finally:
@@ -82,9 +89,10 @@ async def keep_lane(path: Path, *, at_once: bool, wear: Wear = WEAR) -> None:
 class Keeper:
     """Every process there is: the one that serves, and those that still end their calls."""
 
-    def __init__(self, listener: socket.socket, wear: Wear) -> None:
+    def __init__(self, listener: socket.socket, wear: Wear, environ: Mapping[str, str]) -> None:
         self._listener = listener
         self._wear = wear
+        self._environ = environ
         self._lanes: set[Lane] = set()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -103,7 +111,7 @@ class Keeper:
 
     async def _start(self, why: str) -> Lane:
         STARTS.labels(why).inc()
-        lane = await _start_process(self._listener, self._wear)
+        lane = await _start_process(self._listener, self._wear, self._environ)
         self._lanes.add(lane)
         return lane
 
@@ -168,7 +176,7 @@ async def _await_call(listener: socket.socket) -> None:
         loop.remove_reader(listener)
 
 
-async def _start_process(listener: socket.socket, wear: Wear) -> Lane:
+async def _start_process(listener: socket.socket, wear: Wear, environ: Mapping[str, str]) -> Lane:
     reading, writing = os.pipe()
     pipe = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -178,7 +186,7 @@ async def _start_process(listener: socket.socket, wear: Wear) -> Lane:
     # -P: what lies in the working directory is not LiteLLM's to import.
     command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, (*descriptors, *wear))]
     try:
-        process = await asyncio.create_subprocess_exec(*command, pass_fds=descriptors, env=scrub(os.environ))
+        process = await asyncio.create_subprocess_exec(*command, pass_fds=descriptors, env=environ)
     finally:
         os.close(writing)
     return Lane(process, pipe, time.monotonic())

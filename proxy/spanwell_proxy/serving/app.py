@@ -135,7 +135,7 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         *caching.list_jobs(),
     ]
     if worker == 0:  # the other workers' calls start it as well: by connecting
-        jobs.append(keep_lane(lane, at_once=routes.translated))
+        jobs.append(keep_lane(lane, at_once=routes.translated, environ=plan.config.environ))
     if settings.proxy_workers > 1:
         jobs.append(end_with_parent())
     tasks = [start_task(job) for job in jobs]
