@@ -52,7 +52,7 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
     """Raises ConfigError; a proxy that others can reach must ask for a key. `prices` are those of an earlier plan."""
     config, differences = adopt_sections(load_config(settings.config))
     prices = prices or load_price_table()
-    routes = read_routes(config, prices)
+    routes = read_routes(config, prices, workers=settings.proxy_workers)
     routes = replace(routes, ignored=(*routes.ignored, *differences))
     if not is_loopback(settings.host) and not routes.master_key:
         raise ConfigError(f"SPANWELL_HOST={settings.host} is reachable from outside: set general_settings.master_key")
@@ -76,6 +76,6 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
 
 def with_found(plan: Plan, found: Sequence[Mapping[str, Any]]) -> Plan:
     """The plan with what backends serve: entries of `model_list`. Raises ConfigError where they do not fit."""
-    routes = read_routes(plan.config, plan.prices, found)
+    routes = read_routes(plan.config, plan.prices, found, plan.settings.proxy_workers)
     routing = read_routing(plan.config, routes)
     return replace(plan, routes=replace(routes, ignored=plan.routes.ignored), routing=routing)

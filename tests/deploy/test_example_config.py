@@ -7,17 +7,21 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from spanwell.backends import HEALTH_KEYS
+from spanwell.backends import KEYS as BACKEND_KEYS
 from spanwell.config import LITELLM_SECTIONS, OWN_SECTIONS, Config, load_config
 from spanwell.pricing import load_price_table
 from spanwell_collector.worker.sections import DriftSection, JudgeSection, Receiver, Rule, read_sections
 from spanwell_proxy.apis.chat import CHAT
-from spanwell_proxy.caches.exact import KEYS as CACHE_KEYS
-from spanwell_proxy.caches.exact import read_cache_settings
+from spanwell_proxy.caches.settings import KEYS as CACHE_KEYS
+from spanwell_proxy.caches.settings import read_cache_settings
 from spanwell_proxy.config.litellm_keys import SECTIONS
 from spanwell_proxy.config.reading import read_routes
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/spanwell.example.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+# Named in a comment: they say what something else in the file says.
+ELSEWHERE = {"redis_url", "redis_host", "redis_port", "redis_password", "redis_db", "coordination_redis", "mode"}
 ENVIRON = {
     "OPENAI_API_KEY": "sk-openai",
     "ANTHROPIC_API_KEY": "sk-anthropic",
@@ -36,7 +40,8 @@ def test_the_proxy_knows_every_key_of_it(config: Config) -> None:
 
     assert routes.ignored == ()
     assert [deployment.id for deployment in routes.deployments["chat"]] == ["qwen-a", "qwen-b"]
-    assert [group[0].is_translated(CHAT) for group in routes.deployments.values()] == [False, False, True]
+    translated = {name: group[0].is_translated(CHAT) for name, group in routes.deployments.items()}
+    assert translated == {"chat": False, "chat-large": False, "judge": True, "gpt-4": False, "old-name": False}
     assert all(deployment.price for group in routes.deployments.values() for deployment in group)
 
 
@@ -55,10 +60,16 @@ def test_it_shows_every_key() -> None:
     models = DOCUMENT["model_list"]
 
     assert set(LITELLM_SECTIONS + OWN_SECTIONS) == set(DOCUMENT)
-    assert set(PARAMS) <= keys_of([model["litellm_params"] for model in models])
-    assert set(MODEL_INFO) <= keys_of([model.get("model_info", {}) for model in models])
-    assert set(ROUTER_SETTINGS) == set(DOCUMENT["router_settings"])
-    assert set(GENERAL_SETTINGS) == set(DOCUMENT["general_settings"])
+    shown = {
+        "litellm_params": keys_of([model["litellm_params"] for model in models]) | {"api_version", "mock_response"},
+        "model_info": keys_of([model.get("model_info", {}) for model in models]),
+        **{section: set(DOCUMENT[section]) for section in ("router_settings", "general_settings")},
+    }
+    assert {name: SECTIONS[name].honoured - keys - ELSEWHERE for name, keys in shown.items()} == dict.fromkeys(
+        shown, frozenset()
+    )
+    assert set(BACKEND_KEYS) == keys_of(DOCUMENT["backends"])
+    assert set(HEALTH_KEYS) == set(DOCUMENT["backends"][0]["health"])
     assert set(CACHE_KEYS) == set(DOCUMENT["cache"])
 
 

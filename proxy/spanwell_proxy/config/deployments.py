@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from math import ceil
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ class Context:
     prices: PriceTable = field(repr=False)
     overrides: tuple[Override, ...] = field(repr=False)
     credentials: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    workers: int  # that share what a deployment takes
     for_litellm: Mapping[str, Any]  # of `litellm_settings`, what its lane is told with every call
 
 
@@ -108,7 +110,7 @@ def read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         model=model,
         url=_read_address(params, prefix, model, known, where),
         api_key=api_key,
-        weight=read_number(params, "weight", 1.0, where),
+        weight=_read_weight(params, where),
         timeout_s=timeout_s,
         first_byte_timeout_s=first_byte_timeout_s,
         price=_find_price(entry, prefix, model),
@@ -171,7 +173,7 @@ def _read_routing(entry: Entry, where: str) -> dict[str, Any]:
     return {
         "order": LAST if order is None else order,
         "tags": read_words(params, "tags", where),
-        "capacity": Capacity(read_whole(params, "rpm", where), read_whole(params, "tpm", where), parallel),
+        "capacity": _share(entry, read_whole(params, "rpm", where), read_whole(params, "tpm", where), parallel),
         "context_tokens": longest or read_whole(info, "max_input_tokens", f"{entry.where}.model_info"),
         "output_tokens": _read_longest_answer(entry),
         "mode": read_text(info, "mode", f"{entry.where}.model_info") or read_text(params, "mode", where),
@@ -190,6 +192,18 @@ def _read_longest_answer(entry: Entry) -> int | None:
     known = listed.get(whole) or listed.get(whole.partition("/")[2]) or {}
     most = known.get("max_output_tokens")
     return own or (most if isinstance(most, int) and most > 0 else None)
+
+
+def _read_weight(params: Mapping[str, Any], where: str) -> float:
+    """As LiteLLM does: who names no weight is asked by what it takes a minute."""
+    key = next((key for key in ("weight", "rpm", "tpm") if params.get(key) is not None), "weight")
+    return read_number(params, key, 1.0, where)
+
+
+def _share(entry: Entry, *counts: int | None) -> Capacity:
+    """A worker's part of each, at least one."""
+    workers = entry.context.workers
+    return Capacity(*(None if count is None else ceil(count / workers) for count in counts))
 
 
 def _read_defaults(params: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ TEXT = frozenset(("chat", "completions", "embeddings"))
 VLLM = TEXT | {"responses", "messages", "count_tokens", "rerank", "score", "transcriptions", "translations"}
 AUDIO = frozenset(("speech", "transcriptions", "translations"))
 IMAGES = frozenset(("image_generations", "image_edits", "image_variations"))
-OPENAI = TEXT | AUDIO | IMAGES | {"responses", "moderations"}
+OPENAI = TEXT | AUDIO | IMAGES | {"responses", "compact", "input_tokens", "moderations"}
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,12 @@ FOR_LANE: Final = ("drop_params", "modify_params")
 ENTRY_KEYS: Final = ("model_name", "litellm_params", "model_info", "backend")
 
 
-def read_routes(config: Config, prices: PriceTable, found: Sequence[Mapping[str, Any]] = ()) -> Routes:
+def read_routes(
+    config: Config, prices: PriceTable, found: Sequence[Mapping[str, Any]] = (), workers: int = 1
+) -> Routes:
     """`found` are further entries of `model_list`, that backends told of. Raises ConfigError naming the key."""
     _check_unset(config)
-    context = read_context(config, prices)
+    context = read_context(config, prices, workers)
     entries, invalid = _read_entries(config, context, found)
     aliases, hidden = _read_aliases(context.settings, context.where)
     fallbacks = read_fallbacks(context.settings, context.where, aliases)
@@ -65,7 +67,7 @@ def read_routes(config: Config, prices: PriceTable, found: Sequence[Mapping[str,
     return replace(routes, deployments=dict(deployments) | _aliased(routes))
 
 
-def read_context(config: Config, prices: PriceTable) -> Context:
+def read_context(config: Config, prices: PriceTable, workers: int) -> Context:
     """What entries of `model_list` are read with."""
     given = config.litellm_settings
     return Context(
@@ -75,6 +77,7 @@ def read_context(config: Config, prices: PriceTable) -> Context:
         prices=prices,
         overrides=tuple(sorted(read_overrides(config), key=lambda one: one.valid_from)),
         credentials=_read_credentials(config),
+        workers=max(1, workers),
         for_litellm={key: given[key] for key in FOR_LANE if given.get(key) is not None},
     )
 

@@ -11,9 +11,9 @@ STRATEGIES: Final = {
     "least-busy": "least-busy",
     "usage-based-routing": "least-used",
     "usage-based-routing-v2": "least-used",
-    "latency-based-routing": "latency",
-    "cost-based-routing": "cost",
-    "lar1": "latency",
+    "latency-based-routing": "lowest-latency",
+    "cost-based-routing": "lowest-cost",
+    "lar1": "lowest-latency",
 }
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanwell import conventions as c
 from spanwell.config import Config
@@ -168,7 +169,8 @@ def test_a_span_tells_what_it_was_charged_by() -> None:
     batch = Batch()
     batch.add(call, keep_text=None)
 
-    (span,) = batch._spans
+    request = ExportTraceServiceRequest.FromString(batch.encode({}))
+    (span,) = request.resource_spans[0].scope_spans[0].spans
     told = {pair.key: pair.value.string_value or pair.value.int_value for pair in span.attributes}
 
     assert (told[c.SERVICE_TIER], told[c.AUDIO_INPUT_TOKENS]) == ("priority", 400)
