@@ -28,24 +28,25 @@ class Partition:
     texts: list[str] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     expire: list[float] = field(default_factory=list)
+    places: dict[bytes, int] = field(default_factory=dict)
     next_row: int = 0
 
     def add(self, vector: Vector, text: str, key: bytes, expires_at: float, most: int) -> bool:
         """True where the partition has grown by a row."""
-        if key in self.keys:
-            self.expire[self.keys.index(key)] = expires_at
+        if key in self.places:
+            self.expire[self.places[key]] = expires_at
             return False
         at, grows = self.next_row, len(self.texts) < most
         if at == len(self.rows):
             self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)])[:most]
-        self.rows[at] = vector
         if grows:
             self.texts.append(text)
             self.keys.append(key)
             self.expire.append(expires_at)
         else:
+            del self.places[self.keys[at]]
             self.texts[at], self.keys[at], self.expire[at] = text, key, expires_at
-        self.next_row = (at + 1) % most if not grows else (at + 1 if at + 1 < most else 0)
+        self.rows[at], self.places[key], self.next_row = vector, at, (at + 1) % most
         return grows
 
     def find(self, vector: Vector, now: float, least: float, most: int) -> list[Near]:
