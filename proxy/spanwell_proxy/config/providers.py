@@ -43,7 +43,7 @@ PROVIDERS = {
         {"anthropic-version": "2023-06-01"},
     ),
     "azure": Provider("azure.ai.openai", "", TEXT | AUDIO | {"image_generations", "image_edits"}, "api-key"),
-    "hosted_vllm": Provider("vllm", "", VLLM),
+    "hosted_vllm": Provider("vllm", "", VLLM, headers={"endpoint-load-metrics-format": "json"}),  # routing listens
     "openai_like": Provider("openai_like"),
     "lm_studio": Provider("lm_studio", "", TEXT | {"responses"}),
     "llamafile": Provider("llamafile"),

@@ -26,6 +26,7 @@ FOR_ROUTER: Final = {"request_timeout": "timeout", "model_alias_map": "model_gro
     )
 }
 FOR_LANE: Final = ("drop_params", "modify_params")
+BESIDE: Final = "what is said of a deployment stands under litellm_params or model_info"
 ENTRY_KEYS: Final = ("model_name", "litellm_params", "model_info", "backend")
 
 
@@ -209,7 +210,7 @@ def _ignored_keys(config: Config) -> Iterator[Ignored]:
         kept = params if provider and "chat" in provider.speaks else {}
         yield from _explain("litellm_params", [key for key in kept if explain("litellm_params", key)], at)
         yield from _explain("model_info", entry.get("model_info") or (), at)
-        yield from (Ignored(f"{at}.{key}", "") for key in entry if key not in ENTRY_KEYS)
+        yield from (Ignored(f"{at}.{key}", BESIDE) for key in entry if key not in ENTRY_KEYS)
     yield from _explain("router_settings", config.router_settings)
     yield from _explain("litellm_settings", config.litellm_settings)
     yield from _explain("general_settings", config.general_settings)

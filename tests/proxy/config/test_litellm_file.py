@@ -1,5 +1,6 @@
 """A file as LiteLLM's documentation shows them, started unchanged and called."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from spanwell_proxy.config.adopting import adopt_sections, adopt_settings
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import LAST, Capacity, Routes
 from tests.proxy.backend import Backend
+from tests.proxy.config.test_litellm_keys import litellm
 from tests.proxy.gateway import ASK, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 
@@ -66,6 +68,9 @@ model_list:
   - {model_name: long, litellm_params: {model: hosted_vllm/long, api_base: "http://gpu:8001/v1"}}
   - {model_name: huge, litellm_params: {model: hosted_vllm/huge, api_base: "http://gpu:8002/v1"}}
 """
+EXAMPLES = sorted(
+    file for file in litellm().glob("proxy/**/*config*.yaml") if "litellm_params:" in file.read_text("utf-8")
+)
 PRICES = PriceTable("table-1", {"azure/gpt-4o": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}})
 
 
@@ -184,10 +189,22 @@ def test_two_deployments_have_two_ids() -> None:
         read_routes(Config(model_list=[twin, twin]), PRICES)
 
 
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_litellms_own_examples_start(file: Path) -> None:
+    names = re.findall(r"os\.environ/(\w+)", file.read_text(encoding="utf-8"))
+    values = {name: "http://gpu/v1" if re.search("BASE|URL|HOST|ENDPOINT", name) else "5" for name in names}
+
+    loaded = load_config(file, values)
+    routes = read_routes(adopt_sections(loaded)[0], PRICES)
+
+    assert len(routes.deployments) + len(routes.wildcards) >= len({item["model_name"] for item in loaded.model_list})
+    assert [one.key for one in routes.ignored if not one.reason] == []
+
+
 async def test_what_the_file_says_for_a_model_counts_unless_the_request_does(
     backend: Backend, sink: Sink, tmp_path: Path
 ) -> None:
-    params = {"temperature": 0.2, "extra_body": {"top_k": 3}, "additional_drop_params": ["seed"]}
+    params: dict[str, Any] = {"temperature": 0.2, "extra_body": {"top_k": 3}, "additional_drop_params": ["seed"]}
     async with running_proxy(tmp_path, config(deployment(backend.url, **params)), sink.port) as proxy:
         await proxy.post(ASK | {"seed": 7})
         await proxy.post(ASK | {"temperature": 1})

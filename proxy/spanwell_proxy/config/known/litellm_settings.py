@@ -118,7 +118,7 @@ LITELLM_SETTINGS: Final = Keys(
         "public_*": "/v1/models shows what a key may use",
         "mcp_*": MCP,
         "*_search_embedding_model": MCP,
-        "websearch_interception_params": MCP,
+        "*_interception_params": MCP,
         "vector_store_*": VECTORS,
         "require_managed_files": FILES,
         "enable_loadbalancing_on_batch_endpoints": FILES,
