@@ -188,10 +188,24 @@ def count_tokens(_: Json) -> Json:
     return {"input_tokens": COUNTED_TOKENS}
 
 
+def compaction(_: Json) -> Json:
+    output = [{"type": "compaction", "id": "cmp_1", "encrypted_content": "opaque"}]
+    return {"id": "resp_c", "object": "response.compaction", "created_at": 1795207129} | {
+        "output": output,
+        "usage": RESPONSE_USAGE,
+    }
+
+
+def input_tokens(_: Json) -> Json:
+    return {"object": "response.input_tokens", "input_tokens": COUNTED_TOKENS}
+
+
 WHOLE = {
     "/v1/completions": text_completion,
     "/v1/embeddings": embeddings,
     "/v1/responses": response,
+    "/v1/responses/compact": compaction,
+    "/v1/responses/input_tokens": input_tokens,
     "/v1/messages": message,
     "/v1/messages/count_tokens": count_tokens,
 }

@@ -47,9 +47,9 @@ class EventReader(ABC):
     def feed(self, data: bytes) -> bytes:
         """Whole events of `data` and of what was left before. Raises BrokenAnswerError."""
         if not self._rest and data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
-            event = data[:-2]  # one alone, as most backends write them
-            passed = self._pass(event)
-            return data if passed is event else passed and passed + b"\n\n"
+            alone = data[:-2]  # one event, as most backends write them
+            left = self._pass(alone)
+            return data if left is alone else left and left + b"\n\n"
         data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")

@@ -11,8 +11,9 @@ import orjson
 
 from spanwell.messages import to_message
 from spanwell.pricing import Usage
-from spanwell_proxy.apis.answers import check_stream, count, read_answer, read_object
+from spanwell_proxy.apis.answers import check_stream, count, read_answer
 from spanwell_proxy.apis.api import Api, BrokenAnswerError, Document, Headers, Messages, Request
+from spanwell_proxy.apis.counting import no_messages, no_output, no_reasons, no_usage, read_count
 from spanwell_proxy.apis.events import write_event
 from spanwell_proxy.apis.message_stream import MessageReader, read_message_usage
 from spanwell_proxy.failures import ApiError, bad_request, write_anthropic_error
@@ -151,32 +152,6 @@ def error_event(error: ApiError) -> bytes:
 def is_cacheable(request: Request) -> bool:
     """A container is a place where work goes on; servers of tools answer as they like."""
     return not (request.get("container") or request.get("mcp_servers"))
-
-
-def read_count(body: bytes) -> Document:
-    """Raises BrokenAnswerError."""
-    counted = read_object(body)
-    if not isinstance(counted.get("input_tokens"), int):
-        raise BrokenAnswerError("the answer is no count of tokens")
-    return counted
-
-
-def no_usage(_: Document) -> Usage:
-    """Counting uses nothing."""
-    return Usage()
-
-
-def no_messages(_: Any) -> Messages:
-    """What is only counted was not said."""
-    return ()
-
-
-def no_reasons(_: Document) -> list[str]:
-    return []
-
-
-def no_output(_: Request) -> int:
-    return 0
 
 
 MESSAGES = Api(

@@ -11,10 +11,10 @@ from spanwell_proxy.apis.images import IMAGE_EDITS, IMAGE_GENERATIONS, IMAGE_VAR
 from spanwell_proxy.apis.messages import COUNT_TOKENS, MESSAGES
 from spanwell_proxy.apis.moderations import MODERATIONS
 from spanwell_proxy.apis.rerank import RERANK
-from spanwell_proxy.apis.responses import RESPONSES
+from spanwell_proxy.apis.responses import COMPACT, INPUT_TOKENS, RESPONSES
 
 APIS: tuple[Api, ...] = (
-    *(CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS),
+    *(CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, COMPACT, INPUT_TOKENS, MESSAGES, COUNT_TOKENS),
     *(RERANK, MODERATIONS, IMAGE_GENERATIONS, IMAGE_EDITS, IMAGE_VARIATIONS),
     *(SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
 )

@@ -1,12 +1,14 @@
 """Responses: OpenAI's `/responses`, whose backends keep what they answered unless they are asked not to."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from spanwell.messages import to_message
 from spanwell.pricing import Usage
 from spanwell_proxy.apis.answers import check_stream, count, error_message, error_status, items, read_answer
 from spanwell_proxy.apis.api import Api, BrokenAnswerError, Document, Messages, Request
+from spanwell_proxy.apis.counting import no_messages, no_output, no_reasons, no_usage, read_count
 from spanwell_proxy.apis.events import write_event
 from spanwell_proxy.apis.response_replay import as_stream
 from spanwell_proxy.apis.response_stream import ResponseReader
@@ -142,5 +144,34 @@ RESPONSES = Api(
     is_cacheable=is_cacheable,
     whole_reasons=frozenset(("completed", "max_output_tokens")),
     keeps_answers=True,
+    goes_on_with=goes_on_with,
+)
+
+# A long conversation made short: an answer that is no stream, and that nobody keeps.
+COMPACT = replace(
+    RESPONSES,
+    name="compact",
+    path="/responses/compact",
+    open_reader=None,
+    as_stream=None,
+    error_event=None,
+    whole_reasons=frozenset(),
+    keeps_answers=False,
+)
+
+INPUT_TOKENS = Api(
+    name="input_tokens",
+    operation="",
+    path="/responses/input_tokens",
+    dialect="openai",
+    check=check,
+    prepare=prepare,
+    read=read_count,
+    usage=no_usage,
+    asked=no_messages,
+    answered=no_messages,
+    reasons=no_reasons,
+    max_tokens=no_output,
+    is_cacheable=is_cacheable,
     goes_on_with=goes_on_with,
 )

@@ -35,6 +35,9 @@ class Look(NamedTuple):
     query: str
 
 
+NOWHERE = Look("", "", "", "")
+
+
 class Keeper(Protocol):
     """What a look needs of the gateway."""
 
@@ -49,10 +52,16 @@ class Keeper(Protocol):
 
 
 def read_look(method: str, path: str, query: bytes) -> Look | None:
-    """None where path and method are not of a response that is kept."""
-    found = PATH.fullmatch(strip_prefix(path))
-    if not found or method not in METHODS[found[2] or ""]:
+    """None where the path is not below `/responses/`; one without an id where nothing there can be looked at so.
+
+    That one must go to no backend either: whose response it is would not be asked.
+    """
+    rest = strip_prefix(path)
+    if not rest.lower().startswith(RESPONSES.path + "/"):
         return None
+    found = PATH.fullmatch(rest)
+    if not found or method not in METHODS[found[2] or ""]:
+        return NOWHERE
     kept = [pair for pair in parse_qsl(query.decode("latin-1")) if pair[0] in QUERY]
     return Look(method, found[1], found[2] or "", urlencode(kept))
 
@@ -70,6 +79,8 @@ async def answer_look(call: Call, look: Look, gateway: Keeper, authenticate: Cal
 
 
 async def _find_deployment(call: Call, look: Look, gateway: Keeper) -> Deployment:
+    if look is NOWHERE:
+        raise ApiError(404, "not_found", "a response is at GET or DELETE /v1/responses/ID, /cancel and /input_items")
     origin = await find_own(call, gateway, look.response_id)
     group = gateway.find_group(origin.model) if origin else ()
     for candidate in group:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import openai
 import pytest
@@ -9,8 +10,8 @@ from openai import AsyncAzureOpenAI, OpenAI
 
 from spanwell import conventions as c
 from tests.proxy.backend import Backend
-from tests.proxy.gateway import COST_USD, MASTER_KEY, Proxy
-from tests.proxy.shapes import ARGUMENTS, TEXT
+from tests.proxy.gateway import COST_USD, MASTER_KEY, Proxy, config, deployment, running_proxy
+from tests.proxy.shapes import ARGUMENTS, COUNTED_TOKENS, TEXT
 from tests.proxy.sink import Sink
 
 QUESTION = [{"role": "user", "parts": [{"type": "text", "content": "Do foxes sleep?"}]}]
@@ -130,6 +131,18 @@ async def test_a_responses_tool_calls_and_their_results_are_messages(proxy: Prox
     ]
     (said,) = json.loads(span.attributes[c.OUTPUT_MESSAGES])
     assert (said["parts"][0]["name"], said["parts"][0]["arguments"]) == ("weather", {"city": "Rome"})
+
+
+async def test_conversations_are_counted_and_made_short(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    document = config(deployment(backend.url, model="openai/tiny"))
+    async with running_proxy(tmp_path, document, sink.port) as proxy, proxy.client() as client:
+        counted = await client.responses.input_tokens.count(model="fox", input="x")
+        short = await client.responses.compact(model="fox", input="x")
+
+    first, second = await sink.wait(2)
+    assert (counted.input_tokens, short.output[0].type) == (COUNTED_TOKENS, "compaction")
+    assert (first.attributes[c.INPUT_TOKENS], c.OPERATION in first.attributes) == (0, False)
+    assert [second.attributes[key] for key in COUNTED] == [42, 20, 16, COST_USD]
 
 
 async def test_an_error_inside_a_stream_of_responses_raises(proxy: Proxy, backend: Backend, sink: Sink) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from spanwell_proxy.stored.looking import Look, read_look
+from spanwell_proxy.stored.looking import NOWHERE, Look, read_look
 from spanwell_proxy.stored.origins import Origin, Origins, SqliteOrigins
 from tests.proxy.backend import Backend, running_backend
 from tests.proxy.gateway import Proxy, config, deployment, running_proxy
@@ -87,6 +87,14 @@ async def test_a_backend_sees_its_own_key_and_no_query_but_what_the_api_has(prox
     assert backend.headers[-1]["authorization"].startswith("Bearer sk-backend")
 
 
+@pytest.mark.parametrize("path", ["/v1/Responses/resp_1", "/v1/responses/resp_1/else", "/v1/responses/a%2Fb"])
+async def test_what_is_no_look_goes_to_no_backend(proxy: Proxy, backend: Backend, path: str) -> None:
+    reply = await proxy.get(path)
+
+    assert reply.status_code == 404
+    assert backend.paths == []
+
+
 async def test_another_worker_knows_an_origin_soon(tmp_path: Path) -> None:
     async with opened(tmp_path) as mine:
         mine.note("resp_1", FOX)
@@ -102,12 +110,15 @@ async def test_another_worker_knows_an_origin_soon(tmp_path: Path) -> None:
         ("GET", "/v1/responses/resp_1", Look("GET", "resp_1", "", "")),
         ("DELETE", "/responses/resp_1/", Look("DELETE", "resp_1", "", "")),
         ("POST", "/openai/v1/responses/resp_1/cancel", Look("POST", "resp_1", "/cancel", "")),
-        ("GET", "/v1/responses/resp_1/cancel", None),
-        ("POST", "/v1/responses/resp_1", None),
-        ("GET", "/v1/responses/../secrets", None),
-        ("GET", "/v1/responses/a%2f..%2fb", None),
+        ("GET", "/v1/responses/resp_1/cancel", NOWHERE),
+        ("POST", "/v1/responses/resp_1", NOWHERE),
+        ("GET", "/v1/Responses/resp_1", NOWHERE),
+        ("GET", "/v1/responses/resp_1/other", NOWHERE),
+        ("GET", "/v1/responses/../secrets", NOWHERE),
+        ("GET", "/v1/responses/a%2f..%2fb", NOWHERE),
         ("GET", "/v1/responses/", None),
+        ("GET", "/v1/responsesx", None),
     ],
 )
-def test_only_an_ids_own_paths_are_looks(method: str, path: str, look: Look | None) -> None:
+def test_what_is_below_responses_is_a_look_at_an_id_or_goes_nowhere(method: str, path: str, look: Look | None) -> None:
     assert read_look(method, path, b"") == look
