@@ -67,7 +67,7 @@ class Outcome:
             assert (cost is None) == (not told)
         elif self.midway or api in self.guessed:
             assert guessed == (api not in self.counted)
-            assert used > 0
+            assert (used or 0) > 0
         else:
             assert (used, guessed) == (INPUT_TOKENS + told, told > 0)
             assert told or cost == (EMBEDDING_COST_USD if api == "embeddings" else COST_USD)

@@ -23,67 +23,15 @@ def closed_port() -> int:
         return port
 
 
-@pytest.mark.parametrize("mood", ["500", "503", "429", "drop", "not json"])
-@pytest.mark.parametrize("stream", [False, True])
-async def test_what_may_pass_is_tried_again(
-    proxy: Proxy, backend: Backend, sink: Sink, mood: str, stream: bool
-) -> None:
-    backend.moods.append(mood)
-
-    reply = await proxy.post(ASK | {"stream": stream})
-
-    (span,) = await sink.wait(1)
-    assert reply.status_code == 200
-    assert (span.error, span.attributes[c.ATTEMPTS]) == (False, 2)
-
-
-@pytest.mark.parametrize(
-    ("mood", "status", "kind"),
-    [
-        ("500", 500, "upstream_500"),
-        ("503", 503, "upstream_503"),
-        ("429", 429, "upstream_rate_limited"),
-        ("drop", 502, "upstream_unreachable"),
-        ("not json", 502, "upstream_broken_stream"),
-        ("odd choice", 502, "upstream_broken_stream"),
-        ("odd message", 502, "upstream_broken_stream"),
-        ("odd tool call", 502, "upstream_broken_stream"),
-        ("401", 502, "upstream_401"),
-    ],
-)
-async def test_what_does_not_pass_is_told_in_openais_shape(
-    proxy: Proxy, backend: Backend, sink: Sink, mood: str, status: int, kind: str
-) -> None:
+@pytest.mark.parametrize("mood", ["odd choice", "odd message", "odd tool call"])
+async def test_a_completion_of_an_odd_shape_is_no_answer(proxy: Proxy, backend: Backend, sink: Sink, mood: str) -> None:
     backend.moods.extend([mood, mood])
 
     reply = await proxy.post()
 
     (span,) = await sink.wait(1)
-    assert status == reply.status_code
-    assert {"message", "type", "param", "code"} <= reply.json()["error"].keys()
-    assert (True, kind, 2) == (span.error, span.attributes[c.ERROR_TYPE], span.attributes[c.ATTEMPTS])
-    assert SECRET not in reply.text + span.message
-
-
-@pytest.mark.parametrize(("mood", "status"), [("400", 400), ("detail", 404)])
-async def test_the_clients_own_mistake_is_not_tried_again(
-    proxy: Proxy, backend: Backend, mood: str, status: int
-) -> None:
-    backend.moods.append(mood)
-
-    reply = await proxy.post()
-
-    assert status == reply.status_code
-    assert len(backend.requests) == 1
-
-
-async def test_too_long_a_wait_is_left_to_the_client(proxy: Proxy, backend: Backend) -> None:
-    backend.moods.append("429 long")
-
-    reply = await proxy.post()
-
-    assert (reply.status_code, reply.headers["retry-after"]) == (429, "120")
-    assert len(backend.requests) == 1
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_broken_stream")
+    assert span.attributes[c.ATTEMPTS] == 2
 
 
 async def test_another_deployment_takes_over_at_once(backend: Backend, sink: Sink, tmp_path: Path) -> None:
