@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from spanwell.conventions import CALLS
+from spanwell.conventions import CALLS, SAVED_MS
 from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
 
@@ -34,7 +34,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A call as it is stored. `asked` are its messages of {role, parts}, masked; `at` in seconds since 1970."""
+    """A call as it is stored. `asked` are its messages of {role, parts}, masked; `at` in seconds since 1970.
+
+    A call that a cache answered has the cost and the time that it was spared.
+    """
 
     trace_id: str
     span_id: str
@@ -90,7 +93,8 @@ def _is_call(row: dict[str, Any]) -> bool:
 
 
 def _read(row: dict[str, Any], asked: str) -> Stored:
-    cost = row.get("cost_usd")
+    was_hit, attributes = row["cache"] == "hit", row["attributes"]
+    cost = row["saved_usd"] if was_hit else row["cost_usd"]
     return Stored(
         trace_id=row["trace_id"],
         span_id=row["span_id"],
@@ -101,9 +105,9 @@ def _read(row: dict[str, Any], asked: str) -> Stored:
         status=row["status"],
         deployment=row["deployment"],
         cache=row["cache"],
-        duration_ms=float(row["duration_ms"]),
+        duration_ms=float(attributes.get(SAVED_MS) or row["duration_ms"]),
         cost_usd=None if cost is None else Decimal(str(cost)),
-        attributes=row["attributes"],
+        attributes=attributes,
         asked=asked,
     )
 

@@ -20,9 +20,23 @@ from tests.proxy.routing.candidates import candidates
 START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 PRICES = [{"input_cost_per_token": 4e-6}, {"input_cost_per_token": 1e-6}]
 USUAL: dict[str, Any] = {
-    "span_id": "s", "operation": "chat", "purpose": "", "duplicate_of": "", "cache": "", "attempts": 1,
-    "request_model": "fox", "input_tokens": 100, "output_tokens": 20, "stream": 0, "tags": [], "session_id": "",
-    "duration_ms": 500, "ttft_ms": None, "status": "ok", "cost_usd": 0.0004, "deployment": "fox-0",
+    "span_id": "s",
+    "operation": "chat",
+    "purpose": "",
+    "duplicate_of": "",
+    "cache": "",
+    "attempts": 1,
+    "request_model": "fox",
+    "input_tokens": 100,
+    "output_tokens": 20,
+    "stream": 0,
+    "tags": [],
+    "session_id": "",
+    "duration_ms": 500,
+    "ttft_ms": None,
+    "status": "ok",
+    "cost_usd": 0.0004,
+    "deployment": "fox-0",
 }
 
 

@@ -15,6 +15,13 @@ from tests.services import start_collector
 
 ASKED = '[{"role":"user","parts":[{"type":"text","content":"Do foxes sleep?"}]}]'
 
+HIT: dict[str, str | float] = {
+    "spanwell.cache": "hit",
+    "spanwell.cost_usd": "0",
+    "spanwell.saved_usd": "0.004",
+    "spanwell.saved_ms": 900.0,
+}
+
 
 def test_calls_come_with_what_they_asked(tmp_path: Path) -> None:
     service = start_collector(tmp_path)
@@ -24,7 +31,7 @@ def test_calls_come_with_what_they_asked(tmp_path: Path) -> None:
     spans = [
         SpanIn(1, 1, ago_s=20, duration_ms=150, attributes=asked),
         SpanIn(2, 2, ago_s=30, attributes=asked | {"spanwell.purpose": "judge"}),
-        SpanIn(3, 3, ago_s=40, attributes=asked),
+        SpanIn(3, 3, ago_s=40, attributes=asked | HIT),
         SpanIn(4, 4, ago_s=50, name="step"),
     ]
     end = datetime.now(UTC) + timedelta(minutes=1)
@@ -40,6 +47,7 @@ def test_calls_come_with_what_they_asked(tmp_path: Path) -> None:
     assert [one.trace_id[-1] for one in found] == ["3", "1"]
     assert (found[1].model, found[1].key_id, found[1].cost_usd) == ("fox", "k1", Decimal("0.002"))
     assert (found[1].asked, found[1].duration_ms) == (ASKED, 150)
+    assert (found[0].cost_usd, found[0].duration_ms) == (Decimal("0.004"), 900)  # what the cache has spared
     assert told[-1] == ("spans", 4, 4)
 
 
