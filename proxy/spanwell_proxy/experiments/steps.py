@@ -1,4 +1,4 @@
-"""The step that says where a call goes; and what routing and experiments learn of it once it has ended."""
+"""The step that says where a call goes, and what experiments learn of it once it has ended."""
 
 import asyncio
 import time
@@ -56,9 +56,7 @@ async def direct(call: Call, gateway: Directed) -> None:
 
 
 def learn(call: Call, gateway: Directed) -> None:
-    """The call has ended: what did it use, how did its arm do, and who gets a copy of it?"""
-    if call.decision and call.usage and not call.cache_type:
-        call.decision.candidate.facts.note_usage(time.monotonic(), call.usage.input, call.usage.output)
+    """The call has ended: how did its arm do, and who gets a copy of it?"""
     if call.joined and call.attempts and not call.gone:
         gateway.trials.note(_observe(call, call.joined))
         for arm in call.joined.experiment.arms:

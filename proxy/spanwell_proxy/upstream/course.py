@@ -12,6 +12,7 @@ from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.routing.choosing import Decision, Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate
+from spanwell_proxy.routing.load import ANSWERED, hear_load
 from spanwell_proxy.upstream.accounting import charge_lost
 from spanwell_proxy.upstream.admission import find_room
 from spanwell_proxy.upstream.client import Client
@@ -187,13 +188,16 @@ class Course:
         tried = started.tried
         patience = be_patient(self.call, tried.deployment, started.knobs, max(LEAST_LEFT_S, self.left_s))
         try:
-            return await fetch(self.call, tried, self.gateway.client, self._write(tried), patience)
+            arrival = await fetch(self.call, tried, self.gateway.client, self._write(tried), patience)
         except ApiError as failure:
             self._end(started, failure)
             raise
         except BaseException:
             self._end(started, None)
             raise
+        if tried.deployment.provider == "vllm":
+            hear_load(started.decision.candidate.facts, arrival.answer.header(ANSWERED), time.monotonic())
+        return arrival
 
     async def _relay(self, started: Try, arrival: Arrival) -> ApiError | None:
         call, tried = self.call, started.tried

@@ -1,12 +1,13 @@
 """What the `routing` section may say, and what it is told when it is wrong."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from spanwell.config import Config
+from spanwell.config import Config, load_config
 from spanwell.errors import ConfigError
 from spanwell.pricing import PriceTable
 from spanwell_proxy.config.reading import read_routes
@@ -112,8 +113,11 @@ def test_a_model_has_one_experiment() -> None:
 
 
 def test_the_example_shows_every_key() -> None:
-    example = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    config = Config(model_list=example["model_list"], routing=example["routing"])
+    text = EXAMPLE.read_text(encoding="utf-8")
+    example, config = (
+        yaml.safe_load(text),
+        load_config(EXAMPLE, dict.fromkeys(re.findall(r"os\.environ/(\w+)", text), "k")),
+    )
     page = (EXAMPLE.parents[1] / "docs/reference/configuration.md").read_text(encoding="utf-8")
 
     settings = read_routing(config, read_routes(config, PriceTable()))
