@@ -9,7 +9,7 @@ VLLM := .vllm/venv/.installed
 VLLM_URL ?= http://127.0.0.1:8001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench-proxy bench-ingest bench-queries test-crash test-exporters vllm test-vllm lock clean test-tools
+.PHONY: help setup up test check bench-proxy bench-ingest bench-queries test-crash test-race test-exporters vllm test-vllm lock clean test-tools
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-queries: setup  ## measure what is asked: ten million spans and a million 
 
 test-crash: setup  ## kill, starve and cut off the collector for minutes; count every acknowledged span
 	$(BIN)/python -m tests.crash
+
+test-race: setup test-tools  ## race calls at a budget's edge, through two workers and through two gateways on Redis
+	$(BIN)/python -m tests.proxy.limits.race
 
 test-exporters: setup  ## send with the stock OpenTelemetry exporters of Python and JavaScript; needs node and npm
 	@cd tests/exporters && npm install --silent --no-package-lock --no-fund --no-audit

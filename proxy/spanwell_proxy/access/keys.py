@@ -90,7 +90,8 @@ class KeyRing:
         """Read what was changed; whether anything was. Raises RecordsAwayError."""
         records = await self._records.read_since(self._seen)
         for record in records:
-            self._note(record)
+            if record.revision > self._seen:  # another refresh may have read further meanwhile
+                self._note(record)
         self._seen = max((record.revision for record in records), default=max(self._seen, 0))
         return bool(records)
 

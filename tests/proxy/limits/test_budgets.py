@@ -170,6 +170,17 @@ async def test_a_model_is_bounded_over_all_callers(backend: Backend, sink: Sink,
     assert statuses == [200, 200, 429]
 
 
+async def test_spanwells_own_calls_count_for_the_gateway_alone(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    limits = {"users": {"rpm": 1}, "gateway": {"rpm": 3}}
+    async with running_proxy(tmp_path, config(deployment(backend.url), limits=limits), sink.port) as proxy:
+        own = [
+            (await proxy.post(BRIEF, x_spanwell_purpose="judge", x_spanwell_user="ada")).status_code for _ in range(2)
+        ]
+        users = [(await proxy.post(BRIEF, x_spanwell_user="ada")).status_code for _ in range(2)]
+
+    assert (own, users) == ([200, 200], [200, 429])
+
+
 async def test_beyond_a_soft_limit_another_model_answers(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     document = config(deployment(backend.url), deployment(backend.url, "owl", model="hosted_vllm/small"))
     async with running_proxy(tmp_path, document | {"limits": {"downgrade": {"fox": "owl"}}}, sink.port) as proxy:
