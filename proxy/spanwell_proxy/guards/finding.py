@@ -16,8 +16,8 @@ LONGEST_SECRET: Final = 1024
 LONGEST_TOKEN: Final = 8192
 LONGEST_KEY: Final = 16_384
 HASH_DIGITS: Final = 10
-GROUP: Final = re.compile(r"(?<!\S)[\dA-Z+(][\dA-Z+()./\-]{0,12}[ \u00a0\u202f]{1,3}\Z")
-GROUP_BEGUN: Final = re.compile(r"[\dA-Z+()./\-]{0,34}\Z")
+GROUP: Final = re.compile(r"[\dA-Z+()./\-\u2011]{1,17}[ \u00a0\u202f]{1,3}\Z")
+GROUP_BEGUN: Final = re.compile(r"[\dA-Z+()./\-\u2011]{0,34}\Z")
 KEY_ENDS: Final = re.compile("-----END [A-Z0-9 ]{0,30}KEY-----")
 LONGEST_NUMBER: Final = 64  # characters of a number in groups
 
@@ -62,7 +62,7 @@ def open_number(text: str) -> int:
     end = len(text)
     start = _word_begins(text, LONGEST)
     if GROUP_BEGUN.fullmatch(text, start):
-        while end - start < LONGEST_NUMBER and (group := GROUP.search(text, max(0, start - 17), start)):
+        while end - start < LONGEST_NUMBER and (group := GROUP.search(text, max(0, start - 20), start)):
             start = group.start()
     return start
 

@@ -76,12 +76,13 @@ FEATURES: Final = (
 HIDDEN: Final = ("hidden_text", 0.6)  # signs that nobody sees, such as Unicode's tags
 MOST_HIDDEN: Final = 8  # that a text may have for its own sake: emoji are joined by some
 INVISIBLE: Final = frozenset((*range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF, 0xAD, *range(0xE0000, 0xE0080)))
+MOST_MEMORY_BYTES: Final = 64 * 1024 * 1024  # of the automaton: were it short of states, it would find nothing
 DROPPED: Final = dict.fromkeys(INVISIBLE)
 
 
 def _compile() -> re2.Set:
     options = re2.Options()
-    options.case_sensitive, options.log_errors = False, False
+    options.case_sensitive, options.log_errors, options.max_mem = False, False, MOST_MEMORY_BYTES
     found = re2.Set.SearchSet(options)
     for feature in FEATURES:
         found.Add(feature.pattern)
@@ -112,7 +113,7 @@ def weigh(text: str) -> dict[str, float]:
         plain = unicodedata.normalize("NFKC", text).translate(DROPPED)
         if sum(ord(sign) in INVISIBLE for sign in text) > MOST_HIDDEN:
             features[HIDDEN[0]] = HIDDEN[1]
-    for index in ANY.Match(plain.encode("utf-8", "replace")):
+    for index in ANY.Match(plain.encode("utf-8", "replace")) or ():
         name, weight, _ = FEATURES[index]
         features[name] = max(weight, features.get(name, 0.0))
     return features

@@ -114,7 +114,7 @@ def _change_object(value: dict[str, Any], role: str, change: Change) -> dict[str
             continue
         if key == "arguments" and isinstance(item, str):
             changed: Any = _change_json(item, role, change)
-        elif key == "input" and value.get("type") in TOOL_USES:
+        elif key == "input" and str(value.get("type")) in TOOL_USES:
             changed = change_all(item, lambda text: change(text, Place(role)))
         else:
             changed = _change(item, role, change)
