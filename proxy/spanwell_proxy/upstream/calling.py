@@ -104,9 +104,10 @@ async def _continue(course: Course, failure: ApiError) -> ApiError | None:
 
 
 def _charge_departure(call: Call) -> None:
-    """The client has left: what the attempt under way has used is on its bill, guessed where nobody told."""
+    """The client has left, or the proxy stops: what was under way for a client is on its bill, guessed if need be."""
     tried = call.attempts[-1] if call.attempts else None
-    if tried and tried.failure is None and tried.usage is None:
+    unpaid = tried and tried.failure is None and tried.usage is None
+    if tried and unpaid and (call.gone or call.replied):
         charge(call, tried)
-    elif tried:
+    else:
         sum_up(call)

@@ -1,5 +1,4 @@
 import asyncio
-import json
 import socket
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from spanwell import conventions as c
-from tests.proxy.backend import SECRET, Backend, running_backend, until
+from tests.proxy.backend import Backend, running_backend, until
 from tests.proxy.gateway import ASK, MASTER_KEY, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 
@@ -75,33 +74,6 @@ async def collect(proxy: Proxy) -> list[object]:
         return [chunk async for chunk in stream]
 
 
-@pytest.mark.parametrize("mood", ["close early", "garbage", "error inside"])
-async def test_a_stream_that_breaks_ends_with_an_error(proxy: Proxy, backend: Backend, sink: Sink, mood: str) -> None:
-    backend.moods.append(mood)
-
-    reply = await proxy.post(STREAM)
-
-    (span,) = await sink.wait(1)
-    assert "Foxes " in reply.text
-    assert "error" in json.loads(reply.text.removesuffix("\n\n").rpartition("data: ")[2])
-    assert (span.error, span.attributes[c.STREAM_END]) == (True, "upstream_error")
-    assert len(backend.requests) == 1
-    assert SECRET not in span.message + reply.text
-
-
-@pytest.mark.parametrize("mood", ["drop at the end", "no last line"])
-async def test_what_comes_after_the_last_word_does_no_harm(
-    proxy: Proxy, backend: Backend, sink: Sink, mood: str
-) -> None:
-    backend.moods.append(mood)
-
-    reply = await proxy.post(STREAM)
-
-    (span,) = await sink.wait(1)
-    assert reply.text.endswith("data: [DONE]\n\n")
-    assert (span.error, span.attributes[c.STREAM_END], span.attributes[c.OUTPUT_TOKENS]) == (False, "done", 20)
-
-
 async def test_a_shutdown_is_told_to_those_who_wait(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     backend.moods.append("hang")
     async with running_proxy(tmp_path, config(deployment(backend.url)), sink.port) as proxy:
@@ -112,6 +84,7 @@ async def test_a_shutdown_is_told_to_those_who_wait(backend: Backend, sink: Sink
     reply = await waiting
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "shutdown")
     assert (span.error, span.attributes[c.ERROR_TYPE]) == (True, "shutdown")
+    assert c.COST_USD not in span.attributes
 
 
 async def test_a_mistake_of_ours_is_told_in_openais_shape(
@@ -128,6 +101,7 @@ async def test_a_mistake_of_ours_is_told_in_openais_shape(
 
 async def test_a_broken_stream_raises_in_the_stock_client(proxy: Proxy, backend: Backend) -> None:
     backend.moods.append("garbage")
+    backend.pause_s = 0.02  # what comes before it is seen
 
     with pytest.raises(openai.APIError, match="no chat completion chunk"):
         await collect(proxy)
