@@ -97,3 +97,37 @@ def test_a_section_for_litellm_alone_is_read_past_and_named(tmp_path: Path) -> N
     path.write_text("model_list: []\nguardrails: [{guardrail_name: pii}]\n", encoding="utf-8")
 
     assert load_config(path, {}).unused == ("guardrails",)
+
+
+def test_included_files_join_their_lists_and_are_told(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/models.yaml").write_text(
+        "include: [last.yaml]\nmodel_list: [{model_name: b}]\ncache: {ttl_seconds: 2}", encoding="utf-8"
+    )
+    (tmp_path / "more/last.yaml").write_text("model_list: [{model_name: c}]", encoding="utf-8")
+    path = write(tmp_path, "include: [more/models.yaml]\nmodel_list: [{model_name: a}]\ncache: {ttl_seconds: 1}")
+
+    config = load_config(path, {})
+
+    assert [model["model_name"] for model in config.model_list] == ["a", "b", "c"]
+    assert config.cache == {"ttl_seconds": 2}
+    assert [file.name for file in config.files] == [path.name, "models.yaml", "last.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("include: models.yaml", "include must be a list of files"),
+        ("include: [none.yaml]", "none.yaml: No such file"),
+        ("include: [spanwell.yaml]", "is included already"),
+    ],
+)
+def test_a_wrong_include_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, text), {})
+
+
+def test_only_litellms_settings_may_name_variables_that_are_not_set(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "general_settings: {alerting: [os.environ/NOT_SET], master_key: k}"), {})
+
+    assert (config.general_settings, config.unset) == ({"master_key": "k"}, ("general_settings.alerting",))

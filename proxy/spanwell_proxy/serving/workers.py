@@ -59,6 +59,7 @@ def run_worker(plan: Plan, number: int) -> int:
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has shut down: that is no failure, and neither is one before it is up.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     gc.freeze()  # what was loaded so far stays for good
@@ -97,9 +98,15 @@ def _supervise(settings: Settings) -> int:
         nonlocal stopping
         stopping = True
 
+    def reload(_: int, __: FrameType | None) -> None:
+        for worker in workers:
+            worker.send_signal(signal.SIGHUP)
+
+    workers: list[subprocess.Popen[bytes]] = []
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    workers = [_start(number, environ) for number in range(count)]
+    signal.signal(signal.SIGHUP, reload)
+    workers += [_start(number, environ) for number in range(count)]
     while not stopping:
         time.sleep(POLL_S)
         for number, worker in enumerate(workers):

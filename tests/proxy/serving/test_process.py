@@ -111,7 +111,24 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
 
     assert statuses == {200}
     assert metrics.count("\nllm_in_flight ") == 1
-    assert "process_cpu_seconds" not in metrics  # one worker's own would mislead
+    assert metrics.count("\nprocess_cpu_seconds_total ") == 1  # of all: one worker's own would mislead
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_reads_the_configuration_again_in_every_worker(tmp_path: Path, workers: int) -> None:
+    with running(tmp_path, proxy_workers=workers) as (process, url):
+        time.sleep(0.5 * workers)
+        file = tmp_path / "spanwell.yaml"
+        known = file.stat()
+        file.write_text(yaml.safe_dump(config(deployment("http://127.0.0.1:1/v1", "owl"))), encoding="utf-8")
+        os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1.5)
+        models = {tuple(httpx.get(url + "/health").json()["models"]) for _ in range(8)}
+        ended = process.poll()
+
+    assert models == {("owl",)}
+    assert ended is None
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
@@ -125,7 +142,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 def test_keys_without_meaning_are_logged_and_no_secret_is(tmp_path: Path) -> None:
     port = free_port()
-    document = config(deployment("http://127.0.0.1:1/v1", rpm=5))
+    document = config(deployment("http://127.0.0.1:1/v1", tag_regex=["a"]))
     with subprocess.Popen(
         COMMAND, env=environ(tmp_path, document, proxy_port=port), stderr=subprocess.PIPE, text=True
     ) as process:
@@ -134,5 +151,5 @@ def test_keys_without_meaning_are_logged_and_no_secret_is(tmp_path: Path) -> Non
         process.terminate()
         _, log = process.communicate(timeout=20)
 
-    assert "model_list[0].litellm_params.rpm has no meaning here" in log
+    assert "model_list[0].litellm_params.tag_regex has no meaning here: write the section `routing`" in log
     assert MASTER_KEY not in log
