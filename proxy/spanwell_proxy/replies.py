@@ -56,6 +56,8 @@ def _headers(call: Call, content_type: bytes) -> list[tuple[bytes, bytes]]:
     ]
     if call.limited:
         headers.extend(call.limited.headers)
+    if call.api.dialect == "anthropic":
+        headers.append((b"request-id", call.request_id.encode()))  # where its clients look
     if call.cache:
         headers.append((b"x-spanwell-cache", call.cache.encode()))
     return headers

@@ -55,7 +55,7 @@ async def test_a_message_is_one_span(claude: Proxy, anthropic_api: AnthropicBack
     (span,) = await sink.wait(1)
     assert message.content[0].type == "text"
     assert message.content[0].text == SAID
-    assert span.name == "chat claude"
+    assert (span.name, message._request_id) == ("chat claude", span.attributes[c.REQUEST_ID])
     assert (span.attributes[c.PROVIDER], span.attributes[c.USER_ID]) == ("anthropic", "u-1")
     assert [span.attributes[key] for key in COUNTED] == [42, 20, 16, COST_USD]
     assert span.attributes[c.FINISH_REASONS] == ["end_turn"]
