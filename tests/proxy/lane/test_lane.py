@@ -4,13 +4,14 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 import pytest_asyncio
-from anthropic import AsyncAnthropic
+from anthropic import APIStatusError, AsyncAnthropic
 
 from spanwell import conventions as c
 from tests.proxy import backend as shaped
@@ -43,6 +44,7 @@ WRITTEN_USD = "0.0008628"  # and 60 written for five minutes, 40 for an hour
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "weather", "parameters": PARAMETERS, "strict": True}}]
 SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "fox", "schema": PARAMETERS}}
+NPM = Path(__file__).parents[1] / "npm"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -101,6 +103,7 @@ async def running_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 def poet(house: Poet) -> Poet:
     house.backend.forget()
     house.shaped.requests.clear()
+    house.shaped.moods.clear()
     house.session += 1
     return house
 
@@ -250,6 +253,19 @@ async def test_anthropics_tools_work_on_a_backend_of_openais_dialect(poet: Poet)
     assert (returned["role"], returned["content"], returned["tool_call_id"]) == ("tool", "21", "call_1")
 
 
+@pytest.mark.npm
+async def test_the_javascript_clients_notice_nothing(poet: Poet) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "node", "translated.mjs", poet.proxy.url, poet.proxy.key, cwd=NPM, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        printed, _ = await process.communicate()
+
+    call = ["weather", {"city": "Rome"}]
+    told = {"chat": call, "response": call, "message": call, "text": "".join(shaped.WORDS), "counted": True}
+    assert told == json.loads(printed)
+
+
 async def test_tokens_are_counted_without_a_call(poet: Poet) -> None:
     async with poet.anthropic() as client:
         counted = await client.messages.count_tokens(model="gpt", messages=QUESTION, system="Be brief")
@@ -286,6 +302,27 @@ async def test_a_refusal_keeps_its_meaning_and_says_no_secret(
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
     assert SECRET not in reply.text + span.message
     assert len(poet.backend.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("mood", "status", "kind"),
+    [
+        ("400", 400, "invalid_request_error"),
+        ("401", 502, "api_error"),
+        ("429", 429, "rate_limit_error"),
+        ("drop", 502, "api_error"),
+    ],
+)
+async def test_anthropics_client_is_refused_in_anthropics_words(poet: Poet, mood: str, status: int, kind: str) -> None:
+    poet.shaped.moods.append(mood)
+
+    async with poet.anthropic() as client:
+        with pytest.raises(APIStatusError) as refused:
+            await client.messages.create(model="gpt", max_tokens=64, messages=QUESTION)
+
+    assert isinstance(refused.value.body, dict)
+    assert (refused.value.status_code, refused.value.body["error"]["type"]) == (status, kind)
+    assert SECRET not in str(refused.value)
 
 
 async def test_the_providers_words_are_all_that_is_said(poet: Poet) -> None:
