@@ -1,17 +1,16 @@
 """What becomes of a text before it is stored: it is masked, and where that is asked for, sealed."""
 
 import logging
-import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from spanwell.masking import mask_json
 from spanwell.settings import Settings
-from spanwell_proxy.sealing.box import SEALED, UnsealError, read_key_id, seal, unseal
+from spanwell_proxy.sealing.box import PREFIX, SEALED, UnsealError, read_key_id, seal, unseal
 from spanwell_proxy.sealing.project import ProjectKey, find_key, key_path
 from spanwell_proxy.sealing.users import UserKeys
 
@@ -51,18 +50,55 @@ def seal_messages(text: str, user: str, project: ProjectKey, users: UserKeys | N
 
 
 def unseal_all(line: str, project: ProjectKey, users: UserKeys | None) -> tuple[str, int]:
-    """A line of whatever was exported, with each sealed text in its place if it can be read; and how many could not."""
+    """A line of whatever was exported, with the texts that can be read in their place; and how many could not."""
     lost = 0
 
-    def read(match: re.Match[str]) -> str:
+    def read(token: str) -> str:
         nonlocal lost
         try:
-            return orjson.dumps(read_text(match[0], project, users)).decode()[1:-1]
+            return read_text(token, project, users)
         except UnsealError:
             lost += 1
-            return match[0]
+            return token
 
-    return SEALED.sub(read, line), lost
+    if PREFIX not in line:
+        return line, 0
+    text = _open_text(line.rstrip("\n"), read)
+    return text + "\n" * line.endswith("\n"), lost
+
+
+def _open_text(text: str, read: Callable[[str], str]) -> str:
+    """JSON is opened at its leaves, which may be JSON again: how a store is exported is not for us to know."""
+    if PREFIX not in text:
+        return text
+    try:
+        document = orjson.loads(text)
+    except ValueError:
+        return SEALED.sub(lambda match: read(match[0]), text)
+    return orjson.dumps(_open(document, read)).decode()
+
+
+def _open(value: Any, read: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return _open_text(value, read)
+    if isinstance(value, dict):
+        return {key: _open(item, read) for key, item in value.items()}
+    if isinstance(value, list):
+        token = _find_sealed(value)
+        if token and not (told := read(token)).startswith(PREFIX):
+            return orjson.loads(told)
+        return [_open(item, read) for item in value] if not token else value
+    return value
+
+
+def _find_sealed(messages: list[Any]) -> str:
+    """What `seal_messages` wrote, in messages that it did write."""
+    try:
+        (message,) = messages
+        (part,) = message["parts"]
+        return str(part["sealed"]) if message["role"] == part["type"] == "encrypted" else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def read_text(token: str, project: ProjectKey, users: UserKeys | None) -> str:

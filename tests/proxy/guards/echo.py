@@ -44,7 +44,7 @@ class Echo:
     async def messages(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         said = self._say(body, body["messages"][-1]["content"])
-        whole = {"id": "m", "type": "message", "role": "assistant", "model": "echo", "stop_reason": "end_turn"}
+        whole: Event = {"id": "m", "type": "message", "role": "assistant", "model": "echo", "stop_reason": "end_turn"}
         whole |= {"usage": {"input_tokens": 3, "output_tokens": 4}}
         if body.get("stream"):
             return await self._stream(request, self._blocks(whole, said), b"", named=True)
@@ -54,9 +54,9 @@ class Echo:
         body = await request.json()
         said = self._say(body, body["input"])
         part = {"type": "output_text", "text": said, "annotations": []}
-        item = {"type": "message", "id": "i", "role": "assistant", "status": "completed", "content": [part]}
+        item: Event = {"type": "message", "id": "i", "role": "assistant", "status": "completed", "content": [part]}
         usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-        whole = {"id": "r", "object": "response", "model": "echo", "status": "completed", "usage": usage}
+        whole: Event = {"id": "r", "object": "response", "model": "echo", "status": "completed", "usage": usage}
         if body.get("stream"):
             return await self._stream(request, self._items(whole, item, said), b"", named=True)
         return web.json_response(whole | {"output": [item]})
@@ -104,7 +104,7 @@ class Echo:
         deltas = [{"type": "response.output_text.delta", **place, "delta": piece} for piece in self._pieces(said)]
         begun = item | {"content": [], "status": "in_progress"}
         empty = {"type": "output_text", "text": "", "annotations": []}
-        events = [
+        events: list[Event] = [
             {"type": "response.created", "response": whole | {"output": [], "status": "in_progress"}},
             {"type": "response.output_item.added", "output_index": 0, "item": begun},
             {"type": "response.content_part.added", **place, "part": empty},

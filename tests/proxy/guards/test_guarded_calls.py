@@ -64,7 +64,7 @@ async def test_it_is_put_back_into_the_arguments_of_a_tool(guarded: OpenProxy, e
     streamed = "".join(call.function.arguments or "" for piece in pieces for call in piece or () if call.function)
     names = [call.function.name for piece in pieces for call in piece or () if call.function and call.function.name]
     assert calls
-    assert json.loads(calls[0].function.arguments) == {"to": text}  # type: ignore[union-attr]
+    assert json.loads(calls[0].function.arguments) == {"to": text}
     assert (json.loads(streamed), names) == ({"to": text}, ["mail"])
 
 
