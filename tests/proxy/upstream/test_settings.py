@@ -1,6 +1,8 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
@@ -8,7 +10,10 @@ from spanwell.pricing import PriceTable
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.routing.breaker import RULES
-from spanwell_proxy.upstream.settings import KNOBS, Resilience, read_resilience
+from spanwell_proxy.upstream.settings import BREAKER_KEYS, KEYS, KNOBS, OTHER_KEYS, Resilience, read_resilience
+
+
+EXAMPLE = Path(__file__).parents[3] / "deploy/spanwell.example.yaml"
 
 
 def read_config(section: dict[str, Any], workers: int = 1, **settings: Any) -> tuple[Resilience, Routes]:
@@ -104,3 +109,12 @@ def test_a_hedge_starts_after_a_time_or_a_quantile(value: Any, expected: tuple[f
 def test_a_wrong_word_is_named_with_what_is_allowed(section: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         read_config(section)
+
+
+def test_the_example_shows_every_key() -> None:
+    shown = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["resilience"]
+
+    said = shown.keys() | shown["models"]["chat"].keys()
+    assert said == {*KEYS, *OTHER_KEYS, "breaker", "models", "deployments"}
+    assert shown["breaker"].keys() == set(BREAKER_KEYS)
+    read_config(shown)
