@@ -12,7 +12,6 @@ from spanwell_proxy.config.routes import Deployment, Routes
 from spanwell_proxy.routing.breaker import RULES
 from spanwell_proxy.upstream.settings import BREAKER_KEYS, KEYS, KNOBS, OTHER_KEYS, Resilience, read_resilience
 
-
 EXAMPLE = Path(__file__).parents[3] / "deploy/spanwell.example.yaml"
 
 
