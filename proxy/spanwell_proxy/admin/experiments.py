@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from spanwell_proxy.admin.app import require_operator
+from spanwell_proxy.admin.acting import Admin, read_actor
+from spanwell_proxy.caller import Caller
 from spanwell_proxy.experiments.store import StoreAwayError
 from spanwell_proxy.experiments.trials import Trials
 from spanwell_proxy.failures import ApiError
@@ -14,8 +15,7 @@ from spanwell_proxy.routing.evidence import Interval, Tally
 from spanwell_proxy.routing.experiments import Arm, Experiment, Status
 from spanwell_proxy.routing.guardrails import ASSIGNED, LOGARITHMIC, Finding
 
-router = APIRouter(prefix="/admin/experiments", dependencies=[Depends(require_operator)])
-OPERATOR = "operator"
+router = APIRouter(prefix="/admin/experiments", dependencies=[Depends(read_actor)])
 
 
 class DecisionIn(BaseModel):
@@ -45,42 +45,43 @@ async def show_experiment(name: str, request: Request) -> dict[str, Any]:
 
 
 @router.post("/{name}/promote")
-async def promote(name: str, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
+async def promote(name: str, actor: Admin, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
     """All calls go to the arm; with two arms that is the one that is not the control."""
     experiment = _find(name, find_trials(request))
     others = [arm.name for arm in experiment.arms[1:]]
     arm = (wanted.arm if wanted else "") or (others[0] if len(others) == 1 else "")
-    return await _decide(experiment, "promoted", arm, request, wanted)
+    return await _decide(experiment, "promoted", arm, actor, request, wanted)
 
 
 @router.post("/{name}/rollback")
-async def roll_back(name: str, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
+async def roll_back(name: str, actor: Admin, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
     """All calls go to the control."""
     experiment = _find(name, find_trials(request))
-    return await _decide(experiment, "rolled-back", experiment.arms[0].name, request, wanted)
+    return await _decide(experiment, "rolled-back", experiment.arms[0].name, actor, request, wanted)
 
 
 @router.post("/{name}/pin")
-async def pin(name: str, request: Request, wanted: DecisionIn) -> dict[str, Any]:
+async def pin(name: str, actor: Admin, request: Request, wanted: DecisionIn) -> dict[str, Any]:
     """All calls go to the arm until it is resumed; nothing is concluded."""
-    return await _decide(_find(name, find_trials(request)), "pinned", wanted.arm, request, wanted)
+    return await _decide(_find(name, find_trials(request)), "pinned", wanted.arm, actor, request, wanted)
 
 
 @router.post("/{name}/resume")
-async def resume(name: str, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
+async def resume(name: str, actor: Admin, request: Request, wanted: DecisionIn | None = None) -> dict[str, Any]:
     """Calls are shared among the arms again, and counted anew."""
-    return await _decide(_find(name, find_trials(request)), "running", "", request, wanted)
+    return await _decide(_find(name, find_trials(request)), "running", "", actor, request, wanted)
 
 
 async def _decide(
-    experiment: Experiment, status: Status, arm: str, request: Request, wanted: DecisionIn | None
+    experiment: Experiment, status: Status, arm: str, actor: Caller, request: Request, wanted: DecisionIn | None
 ) -> dict[str, Any]:
     trials = find_trials(request)
     if status != "running" and experiment.find(arm) is None:
         names = ", ".join(one.name for one in experiment.arms)
         raise ApiError(400, "unknown_arm", f"arm: {arm!r} is none of {experiment.name}: {names}", param="arm")
+    by = actor.user or actor.key_id or "operator"
     try:
-        await trials.decide(experiment, status, arm, by=OPERATOR, reason=wanted.reason if wanted else "")
+        await trials.decide(experiment, status, arm, by=by, reason=wanted.reason if wanted else "")
     except StoreAwayError as error:
         raise ApiError(503, "state_unavailable", str(error)) from error
     return _show(experiment, trials)

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from spanwell_proxy.admin.app import require_operator
+from spanwell_proxy.admin.acting import read_actor
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.routing.asked import Asked
@@ -18,7 +18,7 @@ from spanwell_proxy.routing.narrowing import find_level
 from spanwell_proxy.routing.policy import Policy
 from spanwell_proxy.routing.strategies import expected_usd
 
-router = APIRouter(prefix="/admin/routes", dependencies=[Depends(require_operator)])
+router = APIRouter(prefix="/admin/routes", dependencies=[Depends(read_actor)])
 Word = Annotated[str, Field(max_length=256)]
 
 

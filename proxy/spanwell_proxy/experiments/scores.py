@@ -62,7 +62,7 @@ class Source(NamedTuple):
 
 async def read_scores(source: Source, find: Callable[[], tuple[Judged, RoutingSettings]], worker: int) -> None:
     """Until cancelled. Of arms one worker tells the others."""
-    headers = {"authorization": f"Bearer {source.token}"} if source.token else {}
+    headers, trouble = {"authorization": f"Bearer {source.token}"} if source.token else {}, ""
     async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session:
         while True:
             gateway, settings = find()
@@ -72,8 +72,11 @@ async def read_scores(source: Source, find: Callable[[], tuple[Judged, RoutingSe
                 for experiment in settings.experiments.values() if worker == 0 else ():
                     if any(one.metric.startswith(SCORE) for one in experiment.guardrails):
                         await _read_arms(session, source, gateway.trials, experiment)
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, StoreAwayError) as error:
-                logger.warning("scores cannot be read now: %s: %s", type(error).__name__, error)
+                trouble = ""
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, StoreAwayError) as error:
+                if not trouble:
+                    logger.warning("scores cannot be read now, the last ones hold: %s: %s", type(error).__name__, error)
+                trouble = str(error) or "?"
             await asyncio.sleep(settings.quality.every_s)
 
 

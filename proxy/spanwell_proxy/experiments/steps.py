@@ -57,7 +57,8 @@ async def direct(call: Call, gateway: Directed) -> None:
 
 def learn(call: Call, gateway: Directed) -> None:
     """The call has ended: how did its arm do, and who gets a copy of it?"""
-    if call.joined and call.attempts and not call.gone:
+    # A call that a limit sent elsewhere says nothing of its arm.
+    if call.joined and call.attempts and not call.gone and call.target == (call.joined.arm.model or call.model):
         gateway.trials.note(_observe(call, call.joined))
         for arm in call.joined.experiment.arms:
             if arm.shadow and wants_copy(arm, call.span_id):

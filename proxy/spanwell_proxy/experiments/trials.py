@@ -29,6 +29,7 @@ class Trials:
         self._waiting: list[Observation] = []
         self._counted: set[tuple[str, int]] = set()
         self._warned: set[str] = set()
+        self._trouble = ""
         self.copies: set[asyncio.Task[Any]] = set()  # shadow calls under way
 
     def find_state(self, experiment: Experiment) -> State:
@@ -80,9 +81,12 @@ class Trials:
             for experiment in self.experiments.values():
                 await self._begin(experiment)
                 await self._guard(experiment)
+            self._trouble = ""
         except StoreAwayError as error:
             self._waiting = (told + self._waiting)[:MOST_WAITING]
-            logger.warning("%s", error)
+            if not self._trouble:
+                logger.warning("%s; calls go on as was decided before", error)
+            self._trouble = str(error)
 
     async def _begin(self, experiment: Experiment) -> None:
         """Note since when this edition runs."""

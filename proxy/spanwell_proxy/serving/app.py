@@ -124,6 +124,7 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         guards=plan.guards,
         ask=ask,
     )
+    await gateway.trials.sync()  # what was decided holds from the first call on
     writing = start_task(gateway.telemetry.run())
     sending = start_task(outbox.send()) if outbox else None
     jobs = [
