@@ -17,6 +17,7 @@ from spanwell_proxy.caches.settings import KEYS as CACHE_KEYS
 from spanwell_proxy.caches.settings import read_cache_settings
 from spanwell_proxy.config.litellm_keys import SECTIONS
 from spanwell_proxy.config.reading import read_routes
+from spanwell_proxy.guards.settings import COMMON, TYPES, read_guards
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/spanwell.example.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
@@ -47,6 +48,15 @@ def test_the_proxy_knows_every_key_of_it(config: Config) -> None:
 
 def test_the_cache_is_on(config: Config) -> None:
     assert read_cache_settings(config) is not None
+
+
+def test_its_guards_are_sound_and_show_every_key(config: Config) -> None:
+    guards = read_guards(config, lambda: bytes(32))
+
+    known = {key for kind in TYPES.values() for key in kind.keys} | set(COMMON)
+    assert guards
+    assert len(guards.guards) == len(DOCUMENT["guards"])
+    assert known - {"call"} == keys_of(DOCUMENT["guards"]) - {True} | {"on"}
 
 
 def test_the_worker_accepts_it_with_its_rubric(config: Config) -> None:

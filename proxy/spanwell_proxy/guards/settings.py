@@ -88,7 +88,7 @@ def read_guards(config: Config, find_key: FindKey) -> Guards | None:
     """None where there are none. Raises ConfigError naming the key and what is allowed."""
     folder = Path(config.source).parent
     items = [
-        Item(fields, f"{config.source}: guards[{index}]", folder, find_key)
+        Item(_name_on(fields), f"{config.source}: guards[{index}]", folder, find_key)
         for index, fields in enumerate(config.guards)
     ]
     guards = [_read_guard(item) for item in items]
@@ -97,6 +97,11 @@ def read_guards(config: Config, find_key: FindKey) -> Guards | None:
         if names.count(name) > 1:
             raise ConfigError(f"{item.where}.name: {name!r} stands twice; verdicts are told apart by it")
     return Guards(guards) if guards else None
+
+
+def _name_on(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """YAML takes a bare `on` for a yes."""
+    return {"on" if key is True else str(key): value for key, value in fields.items()}
 
 
 def _read_guard(item: Item) -> Guard:

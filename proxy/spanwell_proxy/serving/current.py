@@ -19,7 +19,7 @@ from spanwell_proxy.routing.facts import Facts
 logger = logging.getLogger(__name__)
 
 # What hangs on these is opened at a start: another word on it counts from the next one.
-AT_START: Final = ("cache", "batches", "guards")
+AT_START: Final = ("cache", "batches")
 
 
 class Current:

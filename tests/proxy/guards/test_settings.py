@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from spanwell.config import Config
 from spanwell.errors import ConfigError
@@ -50,6 +51,15 @@ def test_a_name_stands_once() -> None:
 
     with pytest.raises(ConfigError, match="stands twice"):
         read_guards(Config(guards=[guard, guard]), lambda: bytes(32))
+
+
+def test_a_bare_on_is_a_yes_to_yaml_and_understood() -> None:
+    item: Any = yaml.safe_load("{name: a, type: secrets, on: [output]}")
+
+    guards = read_guards(Config(guards=[item]), lambda: bytes(32))
+
+    assert guards
+    assert [guard.on for guard in guards.guards] == [frozenset(("output",))]
 
 
 def test_no_guards_cost_nothing() -> None:
