@@ -1,5 +1,6 @@
 """Virtual keys: who a secret belongs to. Secrets are hashed at rest, and looked up in memory."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ class KeyRing:
         self._holders: dict[bytes, Holder] = {}
         self._secrets: dict[str, list[bytes]] = {}  # by key id
         self._seen = -1
+        self._reading = asyncio.Lock()
         self.set_master_key(master_key)
 
     def set_master_key(self, master_key: str) -> None:
@@ -88,12 +90,19 @@ class KeyRing:
 
     async def refresh(self) -> bool:
         """Read what was changed; whether anything was. Raises RecordsAwayError."""
-        records = await self._records.read_since(self._seen)
-        for record in records:
-            if record.revision > self._seen:  # another refresh may have read further meanwhile
+        async with self._reading:
+            records = await self._records.read_since(self._seen)
+            last = max((record.revision for record in records), default=max(self._seen, 0))
+            if last < self._seen:  # the records are others, such as those of a backup
+                self._forget()
+            for record in records:
                 self._note(record)
-        self._seen = max((record.revision for record in records), default=max(self._seen, 0))
+            self._seen = last
         return bool(records)
+
+    def _forget(self) -> None:
+        self._documents = {"key": {}, "team": {}, "user": {}}
+        self._holders, self._secrets = {}, {}
 
     def _look_up(self, digest: bytes, now: float) -> Caller | None:
         holder = self._holders.get(digest)
@@ -105,9 +114,10 @@ class KeyRing:
     async def _look_again(self, digest: bytes, now: float) -> Caller | None:
         """A key may have been made a moment ago, by another worker."""
         try:
-            return self._look_up(digest, now) if await self.refresh() else None
+            await self.refresh()
         except RecordsAwayError as error:
             raise UNKNOWN_YET from error
+        return self._look_up(digest, now)
 
     def _note(self, record: Record) -> None:
         known = self._documents[record.kind]

@@ -53,7 +53,7 @@ class Records(Protocol):
     """Shared by all workers. Every method raises RecordsAwayError."""
 
     async def read_since(self, revision: int) -> list[Record]:
-        """What was changed after `revision`, oldest first."""
+        """What was changed after `revision`, oldest first; all there is, where revisions do not go so far."""
 
     async def read(self, kind: Kind, name: str) -> Record | None:
         """One that is not deleted."""
@@ -98,7 +98,9 @@ class SqliteRecords:
 
 
 def _read_since(state: sqlite3.Connection, revision: int) -> list[Record]:
-    rows = state.execute("SELECT * FROM records WHERE revision > ? ORDER BY revision", (revision,))
+    (last,) = state.execute("SELECT coalesce(max(revision), 0) FROM records").fetchone()
+    since = revision if revision <= last else -1
+    rows = state.execute("SELECT * FROM records WHERE revision > ? ORDER BY revision", (since,))
     return [_to_record(row) for row in rows]
 
 

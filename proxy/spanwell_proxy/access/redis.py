@@ -38,7 +38,10 @@ redis.call('ZADD', changed, (tonumber(last[2]) or 0) + 1, name)
 redis.call('RPUSH', audit, entry)
 return 1
 """
+# A Redis that lost its data counts anew: what it has then is all there is.
 READ_SINCE = """
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if (tonumber(last[2]) or 0) < tonumber(ARGV[1]) then ARGV[1] = '-1' end
 local names = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES')
 local found = {}
 for at = 1, #names, 2 do

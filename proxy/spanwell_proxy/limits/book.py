@@ -15,7 +15,7 @@ UNCOUNTED: Final = 2**62  # held of a quota without limits
 VALID_S: Final = ALIVE_S - 1.5  # leases are used for so long after they were confirmed: less than they are kept for us
 LEASE_S: Final = 1.0  # a lease lasts about so long at the pace of late
 IDLE_S: Final = 2.0  # and goes back when nothing used it for so long
-FIRST_LEASE: Final = 4  # calls' worth, before a pace is known
+FIRST_LEASE: Final = 4  # calls' worth, whatever the pace
 SLOT_WAIT_S: Final = 0.25  # other workers tell of their running calls so late
 
 Why = Literal["exhausted", "too_large", "busy"]
@@ -34,6 +34,7 @@ class Account:
     contended: bool = False  # in other workers: nothing free is kept from them
     released: bool = False  # give back what is free with the next order
     taken: int = 0  # since the last order, to see the pace
+    latest: int = 0  # what the latest call took
     asked_at: float = 0.0
     taken_at: float = 0.0
     told_at: float = 0.0  # when the store last said how things stand
@@ -129,6 +130,7 @@ class Book:
                 if account.held - account.reserved < account.low:
                     self.dirty.add(account)
             account.taken += amount
+            account.latest = amount
             account.taken_at = now
             self.active.add(account)
 
@@ -313,9 +315,9 @@ class Book:
 
 
 def _extra(account: Account, now: float) -> int:
-    """How much more than is free would last for a while, at the pace of late."""
+    """How much more than is free would last for a while at the pace of late, and for a few calls at any rate."""
     passed = max(now - account.asked_at, 0.001)
-    target = int(account.taken * min(FIRST_LEASE, LEASE_S / passed if account.asked_at else FIRST_LEASE))
+    target = max(int(account.taken * min(FIRST_LEASE, LEASE_S / passed)), account.latest * FIRST_LEASE)
     account.asked_at, account.taken = now, 0
     return max(0, target - max(0, account.free))
 

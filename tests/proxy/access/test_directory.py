@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.access.keys import OPERATOR, KeyRing
-from spanwell_proxy.access.records import Document, Records, RecordsAwayError
+from spanwell_proxy.access.records import Document, Records, RecordsAwayError, SqliteRecords
 from spanwell_proxy.access.redis import RedisRecords
 from spanwell_proxy.caller import Caller, Role
 from spanwell_proxy.failures import ApiError
@@ -215,6 +216,20 @@ async def test_a_teams_administrator_gives_no_role_above_its_own_and_moves_nothi
         directory.change(boss, "change", "user", "bob", lambda document: document | {"role": "admin"})
     )
     assert not await works(directory.change(boss, "change", "user", "bob", lambda document: document | {"team": "x"}))
+
+
+async def test_records_that_were_replaced_are_read_anew(redis_url: str, records: Records, tmp_path: Path) -> None:
+    directory, others = Directory(records), SqliteRecords(tmp_path / "other.db")
+    first = [await directory.make_key(OPERATOR, KEY) for _ in range(3)]
+    ring = await ring_of(records)
+    _, secret = await Directory(others).make_key(OPERATOR, KEY)
+
+    ring._records = others
+    await ring.refresh()
+
+    assert isinstance(await find(ring, secret), Caller)
+    assert await find(ring, first[0][1]) == 401
+    await others.close()
 
 
 async def test_records_that_are_away_say_so_and_let_nobody_in() -> None:

@@ -1,17 +1,22 @@
 """Budgets and rates as clients of a running gateway meet them, on both stores."""
 
 import asyncio
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 
 from spanwell import conventions as c
+from spanwell.health import free_port
 from tests.proxy.access.test_keys import make
 from tests.proxy.backend import Backend
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
+from tests.proxy.redis import running_redis
 from tests.proxy.sink import Sink
 
 BRIEF = ASK | {"max_tokens": 30}
@@ -215,3 +220,26 @@ async def test_what_was_spent_outlives_a_restart_and_a_change_of_budgets(
 async def patch(proxy: Proxy, path: str, body: dict[str, Any]) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.patch(proxy.url + path, json=body, headers={"authorization": f"Bearer {proxy.key}"})
+
+
+async def test_calls_outlive_a_redis_that_goes_away_and_comes_back(
+    backend: Backend, sink: Sink, tmp_path: Path
+) -> None:
+    port = free_port()
+    document, url = config(deployment(backend.url)), f"redis://127.0.0.1:{port}/0"
+    with running_redis(tmp_path, port):
+        async with running_proxy(tmp_path, document, sink.port, redis_url=url) as proxy:
+            made = await make(proxy, budgets=[{"usd": "1", "period": "day"}])
+            await call(proxy, made)
+            await asyncio.sleep(0.3)  # a lease for some more calls
+            with Redis.from_url(url) as redis, suppress(RedisError):
+                redis.shutdown(nosave=True)
+            away = [(await call(proxy, made)).status_code for _ in range(12)]
+            with running_redis(tmp_path, port):
+                await asyncio.sleep(1.0)
+                back = await call(proxy, made)
+
+    assert away[0] == 200
+    assert away[-1] == 503
+    assert set(away) == {200, 503}
+    assert back.status_code == 200
