@@ -19,6 +19,7 @@ from spanwell_proxy.routing.guardrails import ASSIGNED, ERRORS, to_observation
 
 SHADOW: Final = "shadow"  # the purpose of a copy
 MOST_COPIES: Final = 32  # under way at once; others are not made
+NO_TAGS: Final[frozenset[str]] = frozenset()
 TAGS, TIER = HEADER_TAGS.encode(), HEADER_TIER.encode()
 
 
@@ -50,7 +51,7 @@ async def direct(call: Call, gateway: Directed) -> None:
         len(call.body),
         most_output=call.api.max_tokens(call.request),
         tier=call.tier,
-        tags=frozenset(call.tags),
+        tags=frozenset(call.tags) if call.tags else NO_TAGS,
         assignment=assignment,
     )
 

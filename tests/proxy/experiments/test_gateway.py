@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.proxy.backend import Backend, running_backend, until
 from tests.proxy.gateway import ASK, Proxy, config, deployment, running_proxy
@@ -142,6 +143,20 @@ async def test_a_slow_shadow_delays_nobody(backend: Backend, sink: Sink, tmp_pat
 
     assert {one.status_code for one in answers} == {200}
     assert copied <= 32
+
+
+async def test_a_changed_experiment_begins_anew_while_calls_run(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    async with running_backend() as owl, experimenting(tmp_path, sink, backend, owl, {"arms": ARMS}) as proxy:
+        await decide(proxy, "promote")
+        file = tmp_path / "spanwell.yaml"
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document["routing"]["experiments"]["trial"]["arms"]["new"]["weight"] = 3
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        reloaded = await proxy.post({}, "/admin/reload")
+        shown = await status(proxy)
+
+    assert reloaded.status_code == 200
+    assert (shown["status"], [arm["share"] for arm in shown["arms"]]) == ("running", [0.25, 0.75])
 
 
 async def test_only_the_operator_decides(backend: Backend, sink: Sink, tmp_path: Path) -> None:
