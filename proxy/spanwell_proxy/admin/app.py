@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from spanwell_proxy.access.records import RecordsAwayError
 from spanwell_proxy.admin.accounts import ROUTERS
 from spanwell_proxy.admin.acting import require_operator as require_operator
+from spanwell_proxy.backends.store import StoreAwayError as BackendsAwayError
 from spanwell_proxy.failures import ApiError, error_body
 from spanwell_proxy.limits.store import StoreAwayError
 from spanwell_proxy.telemetry import metrics
@@ -26,6 +27,7 @@ def create_admin(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]
     app.add_exception_handler(ApiError, _show_error)
     app.add_exception_handler(RecordsAwayError, _show_away)
     app.add_exception_handler(StoreAwayError, _show_away)
+    app.add_exception_handler(BackendsAwayError, _show_away)
     app.add_exception_handler(HTTPException, _show_http_error)
     app.add_exception_handler(RequestValidationError, _show_invalid)
     return app

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Depends, Request
 
 from spanwell.backends import read_backend
 from spanwell.errors import ConfigError
-from spanwell_proxy.admin.app import require_operator
+from spanwell_proxy.admin.acting import require_operator
 from spanwell_proxy.backends.watching import Watched, Watcher
 from spanwell_proxy.failures import ApiError
 
@@ -38,7 +38,7 @@ async def reload(request: Request) -> dict[str, Any]:
 @router.get("/backends")
 async def list_backends(request: Request) -> dict[str, Any]:
     watcher = find_watcher(request)
-    running = watcher.count_running()
+    running = await watcher.count_running()
     return {"backends": [_show(one, running.get(name, 0)) for name, one in sorted(watcher.watched.items())]}
 
 
@@ -50,21 +50,21 @@ async def add_backend(request: Request, document: dict[str, Any] = Body()) -> di
         backend = read_backend(document, "backend")
     except ConfigError as error:
         raise ApiError(400, "invalid_request", str(error)) from error
-    if backend.name in watcher.watched or not watcher.store.add(backend.name, document):
+    if backend.name in watcher.watched or not await watcher.store.add(backend.name, document):
         raise ApiError(409, "backend_exists", f"there is a backend {backend.name!r}; drain and remove it first")
-    watcher.follow()
+    await watcher.follow()
     return _show(await watcher.look(backend.name), 0)
 
 
 @router.post("/backends/{name}/drain")
 async def drain_backend(name: str, request: Request) -> dict[str, Any]:
     """No new calls go there; those that run end as they would."""
-    return _set_drained(find_watcher(request), name, drained=True)
+    return await _set_drained(find_watcher(request), name, drained=True)
 
 
 @router.post("/backends/{name}/resume")
 async def resume_backend(name: str, request: Request) -> dict[str, Any]:
-    return _set_drained(find_watcher(request), name, drained=False)
+    return await _set_drained(find_watcher(request), name, drained=False)
 
 
 @router.delete("/backends/{name}")
@@ -72,17 +72,17 @@ async def remove_backend(name: str, request: Request) -> dict[str, Any]:
     """Calls that run there end as they would."""
     watcher = find_watcher(request)
     one = _find(watcher, name)
-    if not one.by_hand or not watcher.store.remove(name):
+    if not one.by_hand or not await watcher.store.remove(name):
         raise ApiError(409, "backend_in_file", f"{name!r} stands in the configuration file: take it out there")
-    watcher.follow()
+    await watcher.follow()
     return {"name": name, "removed": True}
 
 
-def _set_drained(watcher: Watcher, name: str, *, drained: bool) -> dict[str, Any]:
+async def _set_drained(watcher: Watcher, name: str, *, drained: bool) -> dict[str, Any]:
     one = _find(watcher, name)
-    watcher.store.drain(name, drained=drained)
-    watcher.follow()
-    return _show(one, watcher.count_running().get(name, 0))
+    await watcher.store.drain(name, drained=drained)
+    await watcher.follow()
+    return _show(one, (await watcher.count_running()).get(name, 0))
 
 
 def _find(watcher: Watcher, name: str) -> Watched:

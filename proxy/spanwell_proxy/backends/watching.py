@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from spanwell.errors import ConfigError
 from spanwell_proxy.backends.entries import list_entries, name_deployment
 from spanwell_proxy.backends.load import Load
 from spanwell_proxy.backends.probe import ProbeError, Served, ask_load, check_health, list_models
-from spanwell_proxy.backends.store import BackendStore
+from spanwell_proxy.backends.store import BackendStore, Known, StoreAwayError
 from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.tasks import start_task, stop_tasks
 from spanwell_proxy.telemetry.metrics import REGISTRY
@@ -44,6 +43,7 @@ WAITING, RUNNING, CACHE_USE = (
 
 MODELS_EVERY_S: Final = 10.0
 FIRST_LOOK_S: Final = 2.0  # how long a start waits for what backends serve
+WARN_EVERY_S: Final = 60.0
 NOTICE_S: Final = 0.25  # how soon another worker's change counts
 
 
@@ -77,13 +77,14 @@ class Watcher:
 
     store: BackendStore
     facts: dict[str, Facts]
-    worker: int
+    worker: str
     session: aiohttp.ClientSession
     on_change: Callable[[], None] = lambda: None
     watched: dict[str, Watched] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _changes: int = -1
+    _warn_at: float = 0.0
     _of_file: tuple[Backend, ...] = ()
 
     async def run(self) -> None:
@@ -91,21 +92,29 @@ class Watcher:
         try:
             while True:
                 await asyncio.sleep(NOTICE_S)
-                self.follow()
+                await self.follow()
         finally:
             await stop_tasks(*self._tasks.values())
 
     async def start(self, of_file: tuple[Backend, ...]) -> None:
         """Begin to watch, and wait a moment for the first answers."""
-        self.use(of_file)
+        await self.use(of_file)
         looks = [self._look(one) for one in self.watched.values()]
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*looks), FIRST_LOOK_S)
 
-    def use(self, of_file: tuple[Backend, ...]) -> None:
+    async def use(self, of_file: tuple[Backend, ...]) -> None:
         """Watch these and those that were added by hand."""
-        self._of_file, self._changes = of_file, self.store.count_changes()
-        known = {one.name: one for one in self.store.list_known()}
+        try:
+            changes = await self.store.count_changes("backends")
+            known = {one.name: one for one in await self.store.list_known()}
+        except StoreAwayError as error:  # those of the file serve all the same
+            logger.warning("%s", error)
+            changes, known = -1, {}
+        self._of_file, self._changes = of_file, changes
+        self._apply(of_file, known)
+
+    def _apply(self, of_file: tuple[Backend, ...], known: Mapping[str, Known]) -> None:
         wanted = {backend.name: (backend, False) for backend in of_file}
         for name, one in known.items():
             added = _read_added(name, one.document) if one.document is not None else None
@@ -119,15 +128,15 @@ class Watcher:
             self.watched[name].is_drained = kept is not None and kept.is_drained
             self._mark(self.watched[name])
 
-    def follow(self) -> None:
+    async def follow(self) -> None:
         """Let count here what this or another worker has written to the store."""
         try:
-            if self.store.count_changes() != self._changes:
-                self.use(self._of_file)
+            if await self.store.count_changes("backends") != self._changes:
+                await self.use(self._of_file)
                 self.on_change()
-            self._tell_draining()
-        except sqlite3.Error as error:
-            logger.warning("the state of backends cannot be read now: %s", error)
+            await self._tell_draining()
+        except StoreAwayError as error:
+            self._warn_away(str(error))
 
     def list_entries(self) -> list[Mapping[str, Any]]:
         """Entries of `model_list` for all that is watched."""
@@ -142,21 +151,28 @@ class Watcher:
         """For /health: how many backends there are of each status. Their names may be addresses."""
         return dict(Counter(one.status for one in self.watched.values()))
 
-    def count_running(self) -> dict[str, int]:
+    async def count_running(self) -> dict[str, int]:
         """Calls under way at each backend: this worker's, and at drained ones those of all workers."""
-        others = self.store.count_draining(self.worker)
+        others = await self.store.count_draining(self.worker)
         return {name: self.count_calls(one) + others.get(name, 0) for name, one in self.watched.items()}
 
     def count_calls(self, one: Watched) -> int:
         """Of this worker, under way."""
         return sum(facts.in_flight for name in one.deployments if (facts := self.facts.get(name)))
 
-    def _tell_draining(self) -> None:
+    def _warn_away(self, error: str) -> None:
+        """Once a minute: it is asked four times a second."""
+        now = time.monotonic()
+        if now >= self._warn_at:
+            self._warn_at = now + WARN_EVERY_S
+            logger.warning("%s", error)
+
+    async def _tell_draining(self) -> None:
         """While calls run, and once more when the last one has ended."""
         calls = {name: self.count_calls(one) for name, one in self.watched.items() if one.is_drained}
         told = {name: count for name, count in calls.items() if count or name in self._told}
         if told:
-            self.store.tell_draining(self.worker, told)
+            await self.store.tell_draining(self.worker, told)
         self._told = {name for name, count in told.items() if count}
 
     def _watch(self, backend: Backend, served: tuple[Served, ...], *, by_hand: bool) -> None:
@@ -194,7 +210,7 @@ class Watcher:
         except ProbeError as error:
             self._note_failure(one, str(error))
         else:
-            self._note_answer(one, served)
+            await self._note_answer(one, served)
 
     def _note_failure(self, one: Watched, error: str) -> None:
         one.failures += 1
@@ -204,21 +220,22 @@ class Watcher:
             logger.warning("backend %s is away: %s", one.backend.name, error)
         self._mark(one)
 
-    def _note_answer(self, one: Watched, served: Sequence[Served]) -> None:
+    async def _note_answer(self, one: Watched, served: Sequence[Served]) -> None:
         if not one.is_up:
             logger.info("backend %s is up", one.backend.name)
         one.is_up, one.failures, one.error = True, 0, ""
         if tuple(served) != one.served:
             one.served = tuple(served)
-            self._keep(one)
             self.on_change()
+            self._mark(one)
+            await self._keep(one)
         self._mark(one)
 
-    def _keep(self, one: Watched) -> None:
+    async def _keep(self, one: Watched) -> None:
         try:
-            self.store.keep_served(one.backend.name, one.served)
-        except sqlite3.Error as error:
-            logger.warning("the models of backend %s cannot be kept: %s", one.backend.name, error)
+            await self.store.keep_served(one.backend.name, one.served)
+        except StoreAwayError as error:
+            self._warn_away(str(error))
 
     def _mark(self, one: Watched) -> None:
         UP.labels(one.backend.name).set(one.is_up)

@@ -6,7 +6,7 @@ One that is wrong changes nothing; what is wrong with it shows in the log, in /h
 import asyncio
 import logging
 import signal
-import sqlite3
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -16,8 +16,11 @@ from typing import Final, NamedTuple
 from prometheus_client import Counter, Gauge
 
 from spanwell.errors import ConfigError
+from spanwell.settings import Settings
 from spanwell_proxy.backends.probe import open_session
-from spanwell_proxy.backends.store import BackendStore
+from spanwell_proxy.backends.redis import RedisBackends
+from spanwell_proxy.backends.sqlite import SqliteBackends
+from spanwell_proxy.backends.store import BackendStore, StoreAwayError
 from spanwell_proxy.backends.watching import Watcher
 from spanwell_proxy.experiments.scores import Source, read_scores
 from spanwell_proxy.gateway import Gateway
@@ -54,7 +57,7 @@ class Reloader:
         self._watcher = watcher
         self._store = store
         self._stamp = stamp_files(current.plan.files)
-        self._asked = store.count_changes("configuration")
+        self._asked: int | None = None  # how often a reload was asked for, once that is known
         self._hung_up = asyncio.Event()
         self._lock = asyncio.Lock()
         LOADED_AT.set(current.loaded_at.timestamp())
@@ -70,7 +73,8 @@ class Reloader:
             stamp = stamp_files(self._current.plan.files)
             # Twice the same: who writes the file now has done so.
             changed, seen = stamp == seen != self._stamp, stamp
-            if changed or self._is_asked():
+            asked = await self._is_asked()
+            if changed or asked:
                 with suppress(ConfigError):
                     await self.reload()
 
@@ -81,29 +85,27 @@ class Reloader:
             self._stamp = stamp_files(plan.files)
             try:
                 fresh = await asyncio.to_thread(read_plan, plan.settings, plan.prices)
-                self._watcher.use(fresh.backends)
+                await self._watcher.use(fresh.backends)
                 self._current.use(fresh, self._watcher.list_entries())
             except ConfigError as error:
+                await self._watcher.use(plan.backends)
                 self._refuse(error)
                 raise
             self._stamp = stamp_files(fresh.files)
             self._accept(plan, fresh)
 
     async def reload_all(self) -> None:
-        """This worker now, and the others as soon as they look. Raises ConfigError."""
+        """This worker now, the others as soon as they look. Raises ConfigError, StoreAwayError if only this one did."""
         await self.reload()
-        self._store.ask_reload()
-        self._asked = self._store.count_changes("configuration")
+        await self._store.ask_reload()
+        self._asked = await self._store.count_changes("configuration")
 
-    def _is_asked(self) -> bool:
-        try:
-            asked = self._store.count_changes("configuration")
-        except sqlite3.Error as error:
-            logger.warning("whether a reload was asked for cannot be read now: %s", error)
-            return False
-        moved, self._asked = asked != self._asked or self._hung_up.is_set(), asked
+    async def _is_asked(self) -> bool:
+        hung_up, before = self._hung_up.is_set(), self._asked
         self._hung_up.clear()
-        return moved
+        with suppress(StoreAwayError):  # the watcher says so
+            self._asked = await self._store.count_changes("configuration")
+        return hung_up or (before is not None and self._asked != before)
 
     def _refuse(self, error: ConfigError) -> None:
         self._current.error = str(error)
@@ -138,8 +140,9 @@ async def keep_current(
 ) -> AsyncIterator[Operations]:
     """Watch one worker's backends and configuration; `announce` is told of each gateway to begin calls with."""
     announce(gateway)
-    store, session = BackendStore(plan.settings.data / "proxy" / "state.db"), open_session()
-    watcher, current = Watcher(store, gateway.facts, worker, session), Current(plan, gateway, announce)
+    store, session = open_backends(plan.settings), open_session()
+    name = f"{socket.gethostname()}:{worker}"
+    watcher, current = Watcher(store, gateway.facts, name, session), Current(plan, gateway, announce)
     await watcher.start(plan.backends)
     current.use_found(watcher.list_entries())
     watcher.on_change = lambda: current.use_found(watcher.list_entries())
@@ -152,7 +155,14 @@ async def keep_current(
     finally:
         await stop_tasks(*tasks)
         await session.close()
-        store.close()
+        await store.close()
+
+
+def open_backends(settings: Settings) -> BackendStore:
+    """In SQLite for one host, in Redis for several."""
+    if settings.redis_url:
+        return RedisBackends(settings.redis_url)
+    return SqliteBackends(settings.data / "proxy" / "state.db")
 
 
 def stamp_files(files: Sequence[Path]) -> Stamp:
