@@ -64,6 +64,9 @@ class Origins:
         self._new: list[tuple[str, Origin]] = []
         self._has_new = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._latest)
+
     def note(self, response_id: str, origin: Origin) -> None:
         self._remember(response_id, origin)
         self._new.append((response_id, origin))
@@ -85,13 +88,14 @@ class Origins:
         while True:
             await self._has_new.wait()
             await asyncio.sleep(WRITE_PAUSE_S)
-            await self._flush()
+            await self.flush()
 
     async def close(self) -> None:
-        await self._flush()
+        await self.flush()
         await self._store.close()
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Write what is new."""
         new, self._new = self._new, []
         self._has_new.clear()
         if new:

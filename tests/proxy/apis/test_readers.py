@@ -128,6 +128,23 @@ def test_an_error_inside_breaks_the_stream_with_its_words_and_status(case: Case)
 
 
 @each
+def test_a_usage_that_stands_nowhere_is_not_known(case: Case) -> None:
+    data = b"".join(event for event in case.events() if b'"choices":[],' not in event)
+
+    reader = case.read(data.replace(b'"usage"', b'"x"'))
+
+    assert reader.usage is None
+    assert said(case, reader.document()) == TEXT
+
+
+@each
+def test_a_usage_that_stands_everywhere_is_counted_once(case: Case) -> None:
+    reader = case.read(b"".join(event for event in case.events() for _ in range(2) if b"DONE" not in event))
+
+    assert reader.usage == USED
+
+
+@each
 def test_an_event_without_an_end_does_not_fill_the_memory(case: Case) -> None:
     with pytest.raises(BrokenAnswerError, match="without an end"):
         case.read(b"x" * (8 * 1024 * 1024 + 1))

@@ -1,24 +1,38 @@
 """Responses that backends keep: found again at the deployment that made them, by those who asked for them."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import openai
 import pytest
 
+from spanwell.health import free_port
 from spanwell_proxy.stored.looking import NOWHERE, Look, read_look
-from spanwell_proxy.stored.origins import Origin, Origins, SqliteOrigins
+from spanwell_proxy.stored.origins import Origin, Origins, open_origins
 from tests.proxy.backend import Backend, running_backend
 from tests.proxy.gateway import Proxy, config, deployment, running_proxy
+from tests.proxy.redis import running_redis
 from tests.proxy.sink import Sink
 
 FOX = Origin("fox-0", "fox", "key_1")
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Both places, by the same tests; "" is SQLite."""
+    if request.param == "sqlite":
+        yield ""
+        return
+    with running_redis(tmp_path) as url:
+        yield url
+
+
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Origins]:
-    origins = Origins(SqliteOrigins(path / "state.db"))
+async def opened(path: Path, redis_url: str) -> AsyncIterator[Origins]:
+    """As a worker has it."""
+    origins = open_origins(path / "state.db", redis_url)
     yield origins
     await origins.close()
 
@@ -39,6 +53,20 @@ async def test_a_response_is_looked_up_changed_and_deleted_where_it_is_kept(sink
     assert (listed.data, cancelled.status) == ([], "cancelled")
     seen = one if made[0].id.startswith(f"resp_{one.port}") else other
     assert [path for path in seen.paths if "limit" in path] == [f"GET /v1/responses/{made[0].id}/input_items?limit=5"]
+
+
+async def test_another_worker_finds_it_too(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    document = config(deployment(backend.url))
+    async with (
+        running_proxy(tmp_path, document, sink.port) as one,
+        running_proxy(tmp_path, document, sink.port, worker=1) as other,
+        one.client() as mine,
+        other.client() as theirs,
+    ):
+        made = await mine.responses.create(model="fox", input="x")
+        found = await theirs.responses.retrieve(made.id)
+
+    assert found.id == made.id
 
 
 async def test_who_goes_on_with_a_response_is_answered_by_who_made_it(sink: Sink, tmp_path: Path) -> None:
@@ -95,13 +123,42 @@ async def test_what_is_no_look_goes_to_no_backend(proxy: Proxy, backend: Backend
     assert backend.paths == []
 
 
-async def test_another_worker_knows_an_origin_soon(tmp_path: Path) -> None:
-    async with opened(tmp_path) as mine:
+async def test_an_origin_outlives_its_worker(tmp_path: Path, redis_url: str) -> None:
+    async with opened(tmp_path, redis_url) as mine:
         mine.note("resp_1", FOX)
 
-    async with opened(tmp_path) as theirs:
+    async with opened(tmp_path, redis_url) as theirs:
         assert await theirs.find("resp_1") == FOX
         assert await theirs.find("resp_2") is None
+
+
+async def test_an_origin_is_written_behind_the_call_and_found_all_the_same(tmp_path: Path, redis_url: str) -> None:
+    async with opened(tmp_path, redis_url) as mine, opened(tmp_path, redis_url) as theirs:
+        writing = asyncio.create_task(mine.write())
+        mine.note("resp_1", FOX)
+        found = await theirs.find("resp_1")
+        writing.cancel()
+
+    assert found == FOX
+
+
+async def test_only_the_latest_stay_in_memory(tmp_path: Path, redis_url: str) -> None:
+    async with opened(tmp_path, redis_url) as origins:
+        for number in range(10_100):
+            origins.note(f"resp_{number}", FOX)
+        await origins.flush()
+
+        assert len(origins) == 10_000
+        assert await origins.find("resp_0") == FOX
+
+
+async def test_a_redis_that_is_away_stops_no_call(tmp_path: Path) -> None:
+    async with opened(tmp_path, f"redis://127.0.0.1:{free_port()}/0") as origins:
+        origins.note("resp_1", FOX)
+        await origins.flush()
+
+        assert await origins.find("resp_1") == FOX
+        assert await origins.find("resp_2") is None
 
 
 @pytest.mark.parametrize(
