@@ -91,8 +91,14 @@ class Directory:
     async def read_audit(self, most: int, before: int) -> list[Document]:
         return await self._records.read_audit(most, before)
 
+    async def note(
+        self, actor: Caller, action: str, kind: str, name: str, before: Document | None, after: Document | None
+    ) -> None:
+        """Add to the audit log what was done to something that is kept elsewhere."""
+        await self._records.note(self._entry(actor, action, kind, name, before, after))
+
     def _entry(
-        self, actor: Caller, action: Action, kind: Kind, name: str, before: Document | None, after: Document | None
+        self, actor: Caller, action: str, kind: str, name: str, before: Document | None, after: Document | None
     ) -> dict[str, Any]:
         return {
             "at": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),

@@ -61,6 +61,9 @@ class Records(Protocol):
     async def write(self, change: Change) -> bool:
         """Write it with its audit entry; false if somebody else was faster. Raises TakenError."""
 
+    async def note(self, entry: Document) -> None:
+        """Add an audit entry of something that is kept elsewhere."""
+
     async def read_audit(self, most: int, before: int) -> list[Document]:
         """The newest entries with a number below `before`, newest first."""
 
@@ -82,6 +85,10 @@ class SqliteRecords:
 
     async def write(self, change: Change) -> bool:
         return await self._run(lambda: _write(self._state, change))
+
+    async def note(self, entry: Document) -> None:
+        row = (orjson.dumps(entry).decode(),)
+        await self._run(lambda: self._state.execute("INSERT INTO audit (entry) VALUES (?)", row))
 
     async def read_audit(self, most: int, before: int) -> list[Document]:
         return await self._run(lambda: _read_audit(self._state, most, before))

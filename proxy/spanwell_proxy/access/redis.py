@@ -79,6 +79,9 @@ class RedisRecords:
             raise TakenError
         return bool(said)
 
+    async def note(self, entry: Document) -> None:
+        await _ask(cast(Awaitable[Any], self._redis.rpush(NAMES[3], orjson.dumps(entry))))
+
     async def read_audit(self, most: int, before: int) -> list[Document]:
         count = await _ask(cast(Awaitable[Any], self._redis.llen(NAMES[3])))
         last = min(count, before - 1)

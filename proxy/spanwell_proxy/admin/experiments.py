@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.admin.acting import Admin, read_actor
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.experiments.store import StoreAwayError
@@ -79,11 +80,13 @@ async def _decide(
     if status != "running" and experiment.find(arm) is None:
         names = ", ".join(one.name for one in experiment.arms)
         raise ApiError(400, "unknown_arm", f"arm: {arm!r} is none of {experiment.name}: {names}", param="arm")
-    by = actor.user or actor.key_id or "operator"
+    by, known = actor.user or actor.key_id or "operator", trials.find_state(experiment)
     try:
-        await trials.decide(experiment, status, arm, by=by, reason=wanted.reason if wanted else "")
+        state = await trials.decide(experiment, status, arm, by=by, reason=wanted.reason if wanted else "")
     except StoreAwayError as error:
         raise ApiError(503, "state_unavailable", str(error)) from error
+    books: Directory = request.app.state.gateway.directory
+    await books.note(actor, state.status, "experiment", experiment.name, known._asdict(), state._asdict())
     return _show(experiment, trials)
 
 

@@ -63,10 +63,14 @@ async def test_one_call_promotes_pins_and_rolls_back(backend: Backend, sink: Sin
         await ask_as(proxy, *map(str, range(8)))
         pinned = await decide(proxy, "pin", {"arm": "new"})
         unknown = await decide(proxy, "pin", {"arm": "other"})
+        audit = (await proxy.get("/admin/audit")).json()["audit"]
 
     assert (promoted.json()["status"], promoted.json()["arm"], after_promotion) == ("promoted", "new", 8)
     assert (rolled.json()["status"], rolled.json()["reason"], len(backend.requests)) == ("rolled-back", "it lies", 8)
     assert pinned.json()["arm"] == "new"
+    assert [(one["action"], one["kind"], one["id"]) for one in audit] == [
+        (action, "experiment", "trial") for action in ("pinned", "rolled-back", "promoted")
+    ]
     assert (unknown.status_code, unknown.json()["error"]["message"]) == (
         400,
         "arm: 'other' is none of trial: old, new",
