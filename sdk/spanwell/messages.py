@@ -20,6 +20,7 @@ TEXT_KEYS: Final = {
     **dict.fromkeys(("text", "input_text", "output_text", "summary_text"), "text"),
     "refusal": "refusal",
 }
+PLAIN: Final = {"role", "content"}
 REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 TOOL_CALL_IDS: Final = ("call_id", "id", "toolCallId")
 ARGUMENTS: Final = ("arguments", "input", "args")
@@ -38,6 +39,8 @@ def to_message(message: Mapping[str, Any]) -> Message:
 
     Its name and end reason stay.
     """
+    if message.keys() == PLAIN and isinstance(message["content"], str) and message["role"] != "tool":  # most are
+        return {"role": message["role"] or "user", "parts": [{"type": "text", "content": message["content"]}]}
     parts = message.get("parts")
     made: Message = {"role": message.get("role") or "user"}
     made["parts"] = [_read_part(part) for part in parts] if isinstance(parts, list) else list(_read_parts(message))
@@ -49,8 +52,11 @@ def to_message(message: Mapping[str, Any]) -> Message:
 
 def to_messages(value: Any) -> list[Message] | None:
     """A list of messages in the one shape; None where `value` is no list of messages."""
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) and "role" in item for item in value):
+    if not isinstance(value, list):
         return None
+    for item in value:
+        if not isinstance(item, dict | Mapping) or "role" not in item:
+            return None
     return [to_message(item) for item in value]
 
 

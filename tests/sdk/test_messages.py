@@ -98,3 +98,9 @@ def test_nonsense_is_kept_and_never_raises(content: object) -> None:
     assert made["role"] == "user"
     assert len(made["parts"]) >= 4
     assert to_message({"role": "tool", "content": content})["parts"]
+
+
+def test_a_tools_message_without_an_id_is_still_a_tools() -> None:
+    assert to_message({"role": "tool", "content": "12 °C"})["parts"] == [
+        {"type": "tool_call_response", "id": "", "response": "12 °C"}
+    ]

@@ -13,7 +13,7 @@ Value = str | int | float | bool | Sequence[str] | None
 
 CLIENT: Final = 3  # SpanKind
 OK, ERROR = 1, 2  # StatusCode
-SHORT: Final = 40  # characters: texts up to here often come again, and are kept as they were written
+SHORT: Final = 31  # characters: texts up to here often come again, and are kept as written; ids are longer
 MOST_KEPT: Final = 4096
 
 _FIXED: Final = struct.Struct("<sQsQ")
@@ -61,21 +61,22 @@ def write_attributes(parts: list[bytes], tag: bytes, facts: Mapping[str, Value])
 
     A nought and a false are known; None and what is empty are not. Texts that are no Unicode lose what is none.
     """
+    add = parts.append
     for key, value in facts.items():
         if value is None:
             continue
         if isinstance(value, str):
             if value:
-                parts.append(_kept_text(tag, key, value) if len(value) <= SHORT else _text_attribute(tag, key, value))
+                add(_kept_text(tag, key, value) if len(value) <= SHORT else _text_attribute(tag, key, value))
         elif isinstance(value, bool):
-            parts.append(_attribute(tag, key, b"\x10\x01" if value else b"\x10\x00"))
+            add(_kept_flag(tag, key, value))
         elif isinstance(value, int):
-            parts.append(_kept_int(tag, key, value))
+            add(_kept_int(tag, key, value))
         elif isinstance(value, float):
-            parts.append(_attribute(tag, key, b"\x21" + _DOUBLE.pack(value)))
+            add(_before_float(tag, key) + _DOUBLE.pack(value))
         elif value:
             items = b"".join(_field(b"\x0a", _text(b"\x0a", item)) for item in value)
-            parts.append(_attribute(tag, key, _field(b"\x2a", items)))
+            add(_attribute(tag, key, _field(b"\x2a", items)))
 
 
 def _text_attribute(tag: bytes, key: str, value: str) -> bytes:
@@ -88,8 +89,19 @@ def _int_attribute(tag: bytes, key: str, value: int) -> bytes:
     return _attribute(tag, key, b"\x18" + _varint(value % 2**64))
 
 
+def _flag_attribute(tag: bytes, key: str, value: bool) -> bytes:
+    return _attribute(tag, key, b"\x10\x01" if value else b"\x10\x00")
+
+
 _kept_text = lru_cache(MOST_KEPT)(_text_attribute)
 _kept_int = lru_cache(MOST_KEPT)(_int_attribute)
+_kept_flag = lru_cache(MOST_KEPT)(_flag_attribute)
+
+
+@lru_cache(MOST_KEPT)
+def _before_float(tag: bytes, key: str) -> bytes:
+    """All of an attribute but the eight bytes of its number."""
+    return _attribute(tag, key, b"\x21" + bytes(8))[:-8]
 
 
 def _attribute(tag: bytes, key: str, value: bytes) -> bytes:
