@@ -153,7 +153,9 @@ class Watcher:
 
     async def count_running(self) -> dict[str, int]:
         """Calls under way at each backend: this worker's, and at drained ones those of all workers."""
-        others = await self.store.count_draining(self.worker)
+        others: dict[str, int] = {}
+        with suppress(StoreAwayError):
+            others = await self.store.count_draining(self.worker)
         return {name: self.count_calls(one) + others.get(name, 0) for name, one in self.watched.items()}
 
     def count_calls(self, one: Watched) -> int:
