@@ -1,5 +1,6 @@
 """Backends and the configuration while the gateway runs: see, add, drain, resume, remove, read again."""
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Body, Depends, Request
@@ -10,6 +11,7 @@ from spanwell_proxy.admin.acting import require_operator
 from spanwell_proxy.backends.watching import Watched, Watcher
 from spanwell_proxy.failures import ApiError
 
+logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/admin", dependencies=[Depends(require_operator)])
 
 
@@ -52,6 +54,7 @@ async def add_backend(request: Request, document: dict[str, Any] = Body()) -> di
         raise ApiError(400, "invalid_request", str(error)) from error
     if backend.name in watcher.watched or not await watcher.store.add(backend.name, document):
         raise ApiError(409, "backend_exists", f"there is a backend {backend.name!r}; drain and remove it first")
+    logger.info("backend %s was added", backend.name)
     await watcher.follow()
     return _show(await watcher.look(backend.name), 0)
 
@@ -74,6 +77,7 @@ async def remove_backend(name: str, request: Request) -> dict[str, Any]:
     one = _find(watcher, name)
     if not one.by_hand or not await watcher.store.remove(name):
         raise ApiError(409, "backend_in_file", f"{name!r} stands in the configuration file: take it out there")
+    logger.info("backend %s was removed", name)
     await watcher.follow()
     return {"name": name, "removed": True}
 
@@ -81,6 +85,7 @@ async def remove_backend(name: str, request: Request) -> dict[str, Any]:
 async def _set_drained(watcher: Watcher, name: str, *, drained: bool) -> dict[str, Any]:
     one = _find(watcher, name)
     await watcher.store.drain(name, drained=drained)
+    logger.info("backend %s was %s", name, "drained" if drained else "resumed")
     await watcher.follow()
     return _show(one, (await watcher.count_running()).get(name, 0))
 

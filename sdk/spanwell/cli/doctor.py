@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from spanwell.backends import read_backends
 from spanwell.cli.administration import find_config
 from spanwell.cli.console import paint, write
 from spanwell.cli.up import child_environ, port_fields
@@ -145,7 +146,8 @@ def check_keys(config: Config) -> Finding:
 
 async def _ask_network(settings: Settings, config: Config) -> list[Finding]:
     ports = [_check_port(settings, field) for field in port_fields(settings)]
-    backends = [_check_backend(address, names) for address, names in group_backends(config.model_list).items()]
+    named = group_backends(config.model_list) | {one.base: [one.name] for one in read_backends(config)}
+    backends = [_check_backend(address, names) for address, names in named.items()]
     return list(await asyncio.gather(*ports, *backends))
 
 
