@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from spanwell.known_secrets import mask_known
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.passthrough import is_for_operators, is_passable, make_passthrough
 from spanwell_proxy.body import FORBIDDEN, read_body
@@ -26,6 +27,7 @@ from spanwell_proxy.upstream.wire import Limits
 PREFIX: Final = "/v1"
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS: Final = ("files", "batches", "models")  # what is at home here, and not at any backend
+LONGEST_LOOKED_AT: Final = 1024 * 1024
 HEADER_MODEL: Final = "x-spanwell-model"
 
 
@@ -119,14 +121,21 @@ def _clean(body: bytes) -> bytes:
     return orjson.dumps({key: value for key, value in request.items() if key not in FORBIDDEN})
 
 
+def _hide_key(body: bytes, deployment: Deployment) -> bytes:
+    """A path that nobody here knows may be one that tells what it was called with."""
+    if not deployment.api_key or not body.isascii() or len(body) > LONGEST_LOOKED_AT:
+        return body
+    return mask_known(body.decode(), deployment.api_key).encode()
+
+
 async def _pass_on(call: Call, deployment: Deployment, answer: Answer) -> None:
     if not 200 <= answer.status < 300:
         raise read_failure(deployment, call.api.dialect, answer, await answer.read())
     kind = answer.header("Content-Type") or "application/octet-stream"
     if not kind.startswith("text/event-stream"):
-        await reply(call, answer.status, await answer.read(), kind.encode("latin-1"))
+        await reply(call, answer.status, _hide_key(await answer.read(), deployment), kind.encode("latin-1"))
         return
     await begin_stream(call)
     while data := await answer.read_some():
-        await send_part(call, data)
+        await send_part(call, _hide_key(data, deployment))
     await send_part(call, b"", last=True)

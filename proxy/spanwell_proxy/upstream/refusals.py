@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from spanwell.known_secrets import mask_known
 from spanwell.masking import mask_secrets
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.config.routes import Deployment
@@ -117,7 +118,7 @@ def read_retry_after(value: str, now: datetime) -> float | None:
 def clean(text: str, deployment: Deployment) -> str:
     """A backend's words without secrets, and without the key it was called with, whatever that looks like."""
     if deployment.api_key:
-        text = text.replace(deployment.api_key, "[SECRET]")
+        text = mask_known(text, deployment.api_key)
     return mask_secrets(text)
 
 
