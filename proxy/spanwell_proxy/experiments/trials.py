@@ -64,6 +64,15 @@ class Trials:
         logger.warning("experiment %s is %s: %s", experiment.name, status, reason or f"by {by}")
         return state
 
+    async def close(self) -> None:
+        """Call off the copies under way, and tell what was observed last."""
+        for task in self.copies:
+            task.cancel()
+        await asyncio.gather(*self.copies, return_exceptions=True)
+        if self._waiting:
+            await self.sync()
+        await self.store.close()
+
     async def run(self) -> None:
         """Keep in step until cancelled."""
         while True:

@@ -152,7 +152,7 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         await gateway.client.close()
         await engine.close()
         await gateway.origins.close()
-        await gateway.trials.store.close()
+        await gateway.trials.close()
         await caching.close()
         await shared.records.close()
 

@@ -18,6 +18,8 @@ EXPERIMENTS = ("name", "model", "status", "arm", "by", "reason")
 ARMS = ("arm", "share", "counted", "errors", "latency", "ttft", "cost", "scores")
 GUARDRAILS = ("arm", "metric", "margin", "difference", "evidence", "limit", "broken")
 
+SHARES = ("latency", "ttft", "cost")  # told as shares of the control's
+
 EXPLAIN = """\
 Show where a question would go now, and why: how hard it looks and by which features, and the probability of each
 deployment. Nothing is sent."""
@@ -146,11 +148,14 @@ def _show_arm(arm: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show_guardrail(one: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {name: f"{one[name]:.3g}" for name in ("margin", "evidence", "limit")}
-    return {**one, **numbers, "difference": _show_bounds(one["difference"])}
+    return {**one, **numbers, "difference": _show_bounds(one["difference"], one["metric"] in SHARES)}
 
 
-def _show_bounds(told: Mapping[str, float] | None) -> str:
-    return "" if told is None else f"{told['difference']:+.3g} ({told['low']:+.3g} to {told['high']:+.3g})"
+def _show_bounds(told: Mapping[str, float] | None, is_share: bool) -> str:
+    if told is None:
+        return ""
+    low, middle, high = (f"{told[name]:+{'.1%' if is_share else '.3g'}}" for name in ("low", "difference", "high"))
+    return f"{middle} ({low} to {high})"
 
 
 def _decide(options: argparse.Namespace, settings: Settings) -> int:

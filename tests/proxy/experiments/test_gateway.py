@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.proxy.backend import Backend, running_backend, until
 from tests.proxy.gateway import ASK, Proxy, config, deployment, running_proxy
+from tests.proxy.redis import running_redis
 from tests.proxy.sink import Sink
 
 ARMS = {"old": {"weight": 1}, "new": {"weight": 1, "model": "owl", "params": {"temperature": 0}}}
@@ -19,11 +21,11 @@ ARMS = {"old": {"weight": 1}, "new": {"weight": 1, "model": "owl", "params": {"t
 
 @asynccontextmanager
 async def experimenting(
-    data: Path, sink: Sink, fox: Backend, owl: Backend, trial: dict[str, Any]
+    data: Path, sink: Sink, fox: Backend, owl: Backend, trial: dict[str, Any], **settings: Any
 ) -> AsyncIterator[Proxy]:
     models = deployment(fox.url), deployment(owl.url, "owl")
     document = config(*models, routing={"experiments": {"trial": {"model": "fox", "control": "old", **trial}}})
-    async with running_proxy(data, document, sink.port) as proxy:
+    async with running_proxy(data, document, sink.port, **settings) as proxy:
         yield proxy
 
 
@@ -77,19 +79,24 @@ async def test_one_call_promotes_pins_and_rolls_back(backend: Backend, sink: Sin
     )
 
 
+@pytest.mark.parametrize("shared", ["sqlite", "redis"])
 async def test_a_decision_outlives_the_worker_and_reaches_the_others(
-    backend: Backend, sink: Sink, tmp_path: Path
+    shared: str, backend: Backend, sink: Sink, tmp_path: Path
 ) -> None:
     trial = {"arms": ARMS}
-    async with running_backend() as owl:
-        async with (
-            experimenting(tmp_path, sink, backend, owl, trial) as one,
-            experimenting(tmp_path, sink, backend, owl, trial) as two,
-        ):
-            await decide(one, "promote")
-            await until_promoted(two, 1.0)
-        async with experimenting(tmp_path, sink, backend, owl, trial) as three:
-            assert (await status(three))["status"] == "promoted"
+    with running_redis(tmp_path) if shared == "redis" else nullcontext("") as redis_url:
+        async with running_backend() as owl:
+
+            def another() -> AbstractAsyncContextManager[Proxy]:
+                return experimenting(tmp_path, sink, backend, owl, trial, redis_url=redis_url)
+
+            async with another() as one, another() as two:
+                await decide(one, "promote")
+                await until_promoted(two, 1.0)
+            async with another() as three:
+                after = await status(three)
+
+    assert (after["status"], after["arm"]) == ("promoted", "new")
 
 
 async def until_promoted(proxy: Proxy, timeout_s: float) -> None:
