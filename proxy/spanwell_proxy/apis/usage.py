@@ -1,37 +1,39 @@
 """Reads the tokens and the tier a backend reports. They come from outside: anything that is no count is nought."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from spanwell.pricing import Usage
 from spanwell.rates import SERVICE_TIERS
 
 CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "created_cache_tokens")  # OpenAI, LiteLLM, vLLM
+MEDIA = {"audio_tokens", "image_tokens"}
 TIERS = frozenset(SERVICE_TIERS.values())
 
 
 def read_usage(reported: Mapping[str, Any]) -> Usage:
     """OpenAI's `usage` object of any of its APIs: input includes the cached tokens, output includes reasoning."""
-    prompt = reported.get("prompt_tokens_details") or reported.get("input_tokens_details") or {}
-    completion = reported.get("completion_tokens_details") or reported.get("output_tokens_details") or {}
-    sent = read_count(reported.get("prompt_tokens")) or read_count(reported.get("input_tokens"))
-    received = read_count(reported.get("completion_tokens")) or read_count(reported.get("output_tokens"))
-    cached = min(read_detail(prompt, "cached_tokens"), sent)
-    kept = prompt.get("cache_creation_token_details") if isinstance(prompt, dict) else None  # LiteLLM, of Anthropic's
-    written = max(
-        read_count(reported.get("cache_creation_input_tokens")), *(read_detail(prompt, key) for key in CACHE_WRITES)
-    )
-    return Usage(
-        input=sent,
-        output=received,
-        cached=cached,
+    counts = read_counts(reported)
+    details = reported.get("prompt_tokens_details") or reported.get("input_tokens_details")
+    prompt = read_counts(details)
+    completion = read_counts(reported.get("completion_tokens_details") or reported.get("output_tokens_details"))
+    sent = counts.get("prompt_tokens") or counts.get("input_tokens", 0)
+    received = counts.get("completion_tokens") or counts.get("output_tokens", 0)
+    cached = min(prompt.get("cached_tokens", 0), sent)
+    usage = Usage(sent, received, cached, reasoning=min(completion.get("reasoning_tokens", 0), received))
+    written = max(counts.get("cache_creation_input_tokens", 0), *(prompt.get(key, 0) for key in CACHE_WRITES))
+    if not (written or MEDIA & (prompt.keys() | completion.keys())):
+        return usage  # as nearly all are
+    kept = details.get("cache_creation_token_details") if isinstance(details, dict) else None  # LiteLLM, of Anthropic's
+    return replace(
+        usage,
         cache_write=min(written, sent - cached),
-        reasoning=min(read_detail(completion, "reasoning_tokens"), received),
         cache_write_1h=min(read_detail(kept, "ephemeral_1h_input_tokens"), written, sent - cached),
-        audio_input=min(read_detail(prompt, "audio_tokens"), sent),
-        audio_output=min(read_detail(completion, "audio_tokens"), received),
-        image_input=min(read_detail(prompt, "image_tokens"), sent),
-        image_output=min(read_detail(completion, "image_tokens"), received),
+        audio_input=min(prompt.get("audio_tokens", 0), sent),
+        audio_output=min(completion.get("audio_tokens", 0), received),
+        image_input=min(prompt.get("image_tokens", 0), sent),
+        image_output=min(completion.get("image_tokens", 0), received),
     )
 
 
@@ -54,6 +56,13 @@ def estimate_usage(sent_bytes: int, chunks: int, received_bytes: int) -> Usage:
 
 def read_detail(details: Any, key: str) -> int:
     return read_count(details.get(key)) if isinstance(details, dict) else 0
+
+
+def read_counts(reported: Any) -> dict[str, int]:
+    """Of an object, its members that are counts."""
+    if not isinstance(reported, dict):
+        return {}
+    return {key: value for key, value in reported.items() if isinstance(value, int) and 0 < value < 2**53}
 
 
 def read_count(value: Any) -> int:
