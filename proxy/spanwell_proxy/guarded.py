@@ -24,12 +24,13 @@ class Verdict(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Guarded:
-    """A call that guards look at. The last three are for who relays the answer; None where no guard looks at it."""
+    """A call that guards look at. The last four are for who answers; None where no guard has to be asked then."""
 
     verdicts: list[Verdict] = field(default_factory=list)
     took_s: float = 0.0
     cut_tokens: int = 0
     is_reversible: bool = False  # placeholders stand in the request for what the answer may name again
+    wait: Callable[[], Awaitable[None]] | None = None  # for guards beside the call; raises ApiError
     check_answer: Callable[[Document], Awaitable[Document]] | None = None  # raises ApiError; what the client gets
     begin_stream: Callable[[Reader, bytes, bool], tuple[Reader, bytes]] | None = None  # with what has come, and if all
     finish_stream: Callable[[], Awaitable[bytes]] | None = None  # raises ApiError; what was held back until the end

@@ -46,7 +46,9 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
         call.cache_type = "exact"
         await answer_from(call, entry, gateway)
         return
-    if control.reads and cache.meanings and (entry := await cache.meanings.find(call, tenant)):
+    # Placeholders stand for values of this call alone: what is only alike in meaning may be about somebody else.
+    is_alone = call.guarded is not None and call.guarded.is_reversible
+    if control.reads and cache.meanings and not is_alone and (entry := await cache.meanings.find(call, tenant)):
         await answer_from(call, entry, gateway)
         cache.meanings.look_over(call)
         return
@@ -71,6 +73,8 @@ async def _find(call: Call, cache: Cache) -> Entry | None:
 
 async def answer_from(call: Call, entry: Entry, gateway: Caching) -> None:
     """Give the client a kept answer, whole or as the stream it asked for."""
+    if call.guarded and call.guarded.wait:
+        await call.guarded.wait()
     call.cache, call.cache_matched, call.saved_ms = "hit", entry.trace_id, entry.took_ms
     members = (one.deployment for one in gateway.find_group(entry.served))
     call.deployment = next((member for member in members if member.id == entry.deployment), None)

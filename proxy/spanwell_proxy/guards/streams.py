@@ -83,7 +83,10 @@ class GuardedReader:
         payload = data_of(event)
         if not payload.startswith(b"{"):
             return (self._end(None) if payload == b"[DONE]" else b"") + event + b"\n\n"
-        head, document = event[: event.find(b"data:")], orjson.loads(payload)
+        try:
+            head, document = event[: event.find(b"data:")], orjson.loads(payload)
+        except ValueError:  # its API does not say what its events are
+            return event + b"\n\n"
         slots = list(find_slots(document))
         pieces = [slot.holder[slot.key] for slot in slots]
         for slot, piece in zip(slots, pieces, strict=True):

@@ -19,6 +19,8 @@ AFTERWORD_S = 5.0  # for the usage and the last line, once every choice has ende
 async def relay(call: Call, tried: Attempt, arrival: Arrival) -> None:
     """Raises ApiError where the stream breaks: `call.reader` and the client have what came before."""
     try:
+        if call.api.is_opaque and call.guarded and call.guarded.wait:
+            await call.guarded.wait()
         if arrival.reader:
             call.reader = arrival.reader
             await _relay_stream(call, tried, arrival, arrival.reader)
@@ -49,7 +51,7 @@ async def _relay_whole(call: Call, tried: Attempt, arrival: Arrival) -> None:
 async def _relay_stream(call: Call, tried: Attempt, arrival: Arrival, reader: Reader) -> None:
     answer, part, ended, guarded = arrival.answer, arrival.held, arrival.ended, call.guarded
     try:
-        if guarded and guarded.begin_stream:
+        if guarded and guarded.begin_stream and not call.api.is_opaque:
             reader, part = guarded.begin_stream(reader, part, ended)
             call.reader = reader
         while True:

@@ -22,8 +22,8 @@ async def echo() -> AsyncIterator[Echo]:
 
 @pytest.fixture
 def guarded(echo: Echo, sink: Sink, tmp_path: Path) -> OpenProxy:
-    def open_proxy(*guards: dict[str, Any], **settings: Any) -> AbstractAsyncContextManager[Proxy]:
+    def open_proxy(*guards: dict[str, Any], **sections: Any) -> AbstractAsyncContextManager[Proxy]:
         models = [deployment(echo.url, "fox"), deployment(echo.url, "judge")]
-        return running_proxy(tmp_path, config(*models, guards=list(guards)), sink.port, **settings)
+        return running_proxy(tmp_path, config(*models, guards=list(guards), **sections), sink.port)
 
     return open_proxy

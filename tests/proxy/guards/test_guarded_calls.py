@@ -106,11 +106,22 @@ async def test_the_placeholder_of_another_call_is_no_key_to_its_value(guarded: O
 
 
 async def test_the_cache_does_not_mix_up_whom_it_answers(guarded: OpenProxy, echo: Echo) -> None:
-    async with guarded(REVERSIBLE) as proxy:
-        answers = [(await proxy.post(ask(f"I am {name}@example.com"))).json() for name in ("anna", "bob", "anna")]
+    async with guarded(REVERSIBLE, cache={"enabled": True}) as proxy:
+        answers = [(await proxy.post(ask(f"I am {name}@example.com"))) for name in ("anna", "bob", "anna")]
 
-    said = [answer["choices"][0]["message"]["content"] for answer in answers]
+    said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
     assert said == ["I am anna@example.com", "I am bob@example.com", "I am anna@example.com"]
+    assert [answer.headers["x-spanwell-cache"] for answer in answers] == ["miss", "miss", "hit"]
+
+
+async def test_a_kept_answer_waits_for_the_guard_beside_it_too(guarded: OpenProxy, echo: Echo) -> None:
+    async with guarded(MODEL | {"async": True}, cache={"enabled": True}) as proxy:
+        echo.answers = ["safe", "safe"]  # the verdict, and what was asked for
+        first = await proxy.post(ask("something"))
+        echo.answers = ["unsafe"]
+        second = await proxy.post(ask("something"))
+
+    assert (first.status_code, second.status_code) == (200, 400)
 
 
 @pytest.mark.parametrize("stream", [False, True])
