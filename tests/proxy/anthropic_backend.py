@@ -159,7 +159,8 @@ def message(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
+    thinking = body.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
         yield {"type": "thinking", "thinking": "".join(THOUGHTS), "signature": SIGNATURE}
     if body.get("tools") and (body.get("tool_choice") or {}).get("type") != "none":
         name = body["tools"][0]["name"]

@@ -51,14 +51,12 @@ class ChunkTidier:
                     self._numbers[key] += key != "thinking_blocks" or bool(piece.get("signature") or piece.get("data"))
 
 
-def drop_numbers(messages: list[Json]) -> list[Json]:
-    """Thoughts that come back from a client: the numbers are ours, and the provider does not know them."""
-    return [
-        message
-        if not message.get("thinking_blocks")
-        else message | {"thinking_blocks": [without_number(block) for block in message["thinking_blocks"]]}
-        for message in messages
-    ]
+def drop_numbers(message: Json) -> Json:
+    """A message that comes back from a client: its thoughts without our numbers, which the provider does not know."""
+    thoughts = message.get("thinking_blocks")
+    if not isinstance(thoughts, list):
+        return {key: value for key, value in message.items() if key != "thinking_blocks"}
+    return message | {"thinking_blocks": [without_number(block) for block in thoughts if isinstance(block, dict)]}
 
 
 def without_number(block: Json) -> Json:

@@ -32,7 +32,7 @@ STARTS = Counter(
 )
 
 LONGEST_SOCKET_PATH = 100  # the kernel's bound is 108
-BACKLOG = 1024
+BACKLOG = 4096  # calls that wait while a process starts
 START_S = 60.0  # a busy machine imports LiteLLM slowly
 SILENCE_S = 30.0  # it says each second that it lives: LiteLLM may block a loop for good
 DRAIN_S = 900.0  # longer than a call may take
@@ -99,9 +99,11 @@ class Keeper:
     async def run(self) -> None:
         pause_s, why = 0.0, "first"
         while True:
-            lane = await self._watch(await self._start(why))
-            await self._retire(lane)
-            logger.warning("the LiteLLM lane ended with status %s; starting it again", lane.process.returncode)
+            lane = await self._start(why)
+            if lane:
+                lane = await self._watch(lane)
+                await self._retire(lane)
+                logger.warning("the LiteLLM lane ended with status %s; starting it again", lane.process.returncode)
             pause_s, why = await self._pause(lane, pause_s), "again"
 
     async def stop(self) -> None:
@@ -109,9 +111,13 @@ class Keeper:
             task.cancel()
         await asyncio.gather(*(_stop(lane, GRACE_S) for lane in self._lanes))
 
-    async def _start(self, why: str) -> Lane:
+    async def _start(self, why: str) -> Lane | None:
         STARTS.labels(why).inc()
-        lane = await _start_process(self._listener, self._wear, self._environ)
+        try:
+            lane = await _start_process(self._listener, self._wear, self._environ)
+        except OSError as error:  # no memory, no descriptors: it may pass
+            logger.error("the LiteLLM lane cannot be started: %s", error)
+            return None
         self._lanes.add(lane)
         return lane
 
@@ -126,13 +132,14 @@ class Keeper:
 
     async def _replace(self, worn: Lane) -> Lane:
         fresh = await self._start("worn")
-        if await _hear(fresh, START_S):
+        if fresh and await _hear(fresh, START_S):
             task = asyncio.create_task(self._retire(worn))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
             return fresh
         logger.error("no fresh LiteLLM lane can be started: the worn one goes on")
-        await self._retire(fresh)
+        if fresh:
+            await self._retire(fresh)
         await asyncio.sleep(LONGEST_PAUSE_S)
         return worn
 
@@ -140,11 +147,11 @@ class Keeper:
         await _stop(lane, DRAIN_S)
         self._lanes.discard(lane)
 
-    async def _pause(self, lane: Lane, before_s: float) -> float:
+    async def _pause(self, lane: Lane | None, before_s: float) -> float:
         """Who lived long is followed at once; behind who never spoke, callers must not wait for what may never come."""
-        if time.monotonic() - lane.started > SHORT_LIFE_S:
+        if lane and time.monotonic() - lane.started > SHORT_LIFE_S:
             return 0.0
-        if not lane.spoke.is_set():
+        if not lane or not lane.spoke.is_set():
             with suppress(BlockingIOError):
                 while True:
                     self._listener.accept()[0].close()

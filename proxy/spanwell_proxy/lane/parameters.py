@@ -4,7 +4,7 @@ LiteLLM takes its own settings as arguments beside those of the API: addresses, 
 what is good needs no list of what is bad.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spanwell_proxy.failures import ApiError, bad_request
@@ -112,6 +112,19 @@ TRANSCRIPTION = frozenset(
 
 NUMBERS: Mapping[str, type[int] | type[float]] = {"n": int, "output_compression": int, "temperature": float}
 
+# What LiteLLM takes apart without looking: a wrong kind would fail inside it, and look like the backend's fault.
+OBJECTS = frozenset(
+    ("audio", "cache_control", "logit_bias", "output_config", "prediction", "reasoning", "stream_options")
+)
+OBJECTS |= {"text", "thinking", "web_search_options"}
+WHOLE = frozenset(("best_of", "dimensions", "max_completion_tokens", "max_output_tokens", "max_tokens", "n", "seed"))
+WHOLE |= {"top_k", "top_logprobs", "top_n"}
+REAL = frozenset(("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p"))
+TEXTS = frozenset(("instructions", "reasoning_effort", "service_tier", "suffix", "user", "verbosity"))
+LISTS = frozenset(("functions", "tools"))  # of objects
+TEXTS_OR_LISTS = frozenset(("modalities", "prompt", "stop", "stop_sequences"))  # of texts
+TEXTS_OR_OBJECTS = frozenset(("function_call", "output_format", "response_format", "tool_choice"))
+
 # What LiteLLM would do by itself if it were asked to: call another model, with an address and a key of the client's;
 # reach for tools or files of its own proxy. Tools that run at the provider's pass.
 OWN_TOOLS = ("advisor", "litellm")
@@ -128,13 +141,16 @@ RESPONSE_TOOLS = frozenset(("function", "custom", "web_search", "web_search_prev
 
 
 def pick(request: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
-    """What of `request` may go on. Raises ApiError 400 for a tool that would steer LiteLLM."""
+    """What of `request` may go on. Raises ApiError 400 for what is of a wrong kind, and a tool that would steer."""
+    picked = {key: value for key, value in request.items() if key in allowed and value is not None}
+    for key, value in picked.items():
+        _check_kind(key, value)
     for at, tool in enumerate(_objects(request.get("tools"))):
         _check_tool(tool, f"tools[{at}]")
-    return {key: value for key, value in request.items() if key in allowed and value is not None}
+    return picked
 
 
-def read_numbers(asked: dict[str, Any]) -> dict[str, Any]:
+def read_numbers(asked: Mapping[str, Any]) -> dict[str, Any]:
     """A form's fields are texts. Raises ApiError 400."""
     read = dict(asked)
     for key, kind in NUMBERS.items():
@@ -181,6 +197,44 @@ def check_shape(request: Mapping[str, Any], supported: frozenset[str], provider:
     for key in shaping(request):
         if key not in supported:
             raise ApiError(400, "unsupported_parameter", f"{provider} does not offer {key}", param=key)
+
+
+def _check_kind(key: str, value: Any) -> None:
+    for keys, fits, kind in KINDS:
+        if key in keys and not fits(value):
+            raise bad_request(f"{key} must be {kind}", key)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_is_texts = _is_list_of(str)
+KINDS: tuple[tuple[frozenset[str], Callable[[Any], bool], str], ...] = (
+    (OBJECTS, _is_object, "an object"),
+    (WHOLE, _is_whole, "a whole number"),
+    (REAL, _is_real, "a number"),
+    (TEXTS, _is_text, "a text"),
+    (LISTS, _is_list_of(dict), "a list of objects"),
+    (TEXTS_OR_LISTS, lambda value: _is_text(value) or _is_texts(value), "a text or a list of texts"),
+    (TEXTS_OR_OBJECTS, lambda value: _is_text(value) or _is_object(value), "a text or an object"),
+)
 
 
 def _check_tool(tool: Mapping[str, Any], where: str) -> None:

@@ -1,6 +1,7 @@
 """What LiteLLM's errors mean: a status and OpenAI's words, whoever's error it was."""
 
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,11 +25,23 @@ KINDS = {
     "ServiceUnavailableError": (503, "upstream_unavailable"),
     "APIConnectionError": (502, "upstream_unreachable"),
 }
-# What providers say of themselves in a body whose status LiteLLM does not hand on.
-SAID = {"overloaded_error": (529, "upstream_overloaded"), "request_too_large": (413, "request_too_large")}
+# What providers say of themselves in a body whose status LiteLLM does not hand on, and LiteLLM of a client's messages.
+SAID = {
+    "overloaded_error": (529, "upstream_overloaded"),
+    "request_too_large": (413, "request_too_large"),
+    "Please ensure all user messages are valid": (400, "invalid_request"),
+}
+UNCLEAR = "APIConnectionError"  # LiteLLM's word for whatever it has no other one for
+UNREADABLE = "upstream_unreadable"
 NO_ANSWER = ("TransportError", "ClientConnectionError", "ClientPayloadError")  # of httpx and aiohttp
 PREFIX = re.compile(r"(litellm\.\w+: |\w+(Exception|Error) - |\w+Error: )+")
-SUFFIX = re.compile(r"\s*(\nTraceback \(|Handle with `litellm|\n?Received Messages=|Original exception: ).*", re.DOTALL)
+SUFFIX = re.compile(
+    r"\s*(Traceback \(most recent|Handle with `litellm|\n?Received Messages=|Original exception: ).*", re.DOTALL
+)
+# Of code that takes apart what it did not expect; a JSON decoder's is a StopIteration in the end.
+MALFORMED = (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
+ANSWERING = re.compile(r"response(?!_format)|chunk|raw_decode")
+DEEPEST_FRAMES = 5
 SECRET_NAME = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
 SHORTEST_SECRET = 8
 LONGEST_MESSAGE = 2000
@@ -43,6 +56,8 @@ def refuse(error: openai.OpenAIError | ApiError, params: Mapping[str, Any]) -> A
         error = original
     words = str(getattr(error, "message", "") or error)
     status, kind = _classify(error, words)
+    if kind == UNREADABLE:
+        return ApiError(status, kind, "the backend's answer cannot be translated")
     return ApiError(status, kind, _clean(_words(words), params), retry_after_s=_retry_after(error))
 
 
@@ -62,11 +77,22 @@ def _classify(error: openai.OpenAIError, words: str) -> tuple[int, str]:
     for said, meaning in SAID.items():
         if said in words:
             return meaning
-    name = type(error).__name__
-    if name not in KINDS and any(isinstance(cause, OSError) or _is_transport(cause) for cause in _causes(error)):
-        return KINDS["APIConnectionError"]
-    status = getattr(error, "status_code", None)
-    return KINDS.get(name) or ((status, f"upstream_{status}") if isinstance(status, int) else (502, "upstream_failed"))
+    name, status, causes = type(error).__name__, getattr(error, "status_code", None), list(_causes(error))
+    if name in KINDS and name != UNCLEAR:
+        return KINDS[name]
+    if any(isinstance(cause, OSError) or _is_transport(cause) for cause in causes):
+        return KINDS[UNCLEAR]
+    if causes and isinstance(causes[-1], MALFORMED):
+        return (502, UNREADABLE) if _reads_answer(causes[-1]) else (400, "invalid_request")
+    if name == UNCLEAR or not isinstance(status, int) or status < 400:
+        return KINDS[UNCLEAR]
+    return status, f"upstream_{status}"
+
+
+def _reads_answer(error: BaseException) -> bool:
+    """LiteLLM failed at what came back, not at what was asked: as the names of its own functions tell."""
+    frames = traceback.extract_tb(error.__traceback__)[-DEEPEST_FRAMES:]
+    return isinstance(error, StopIteration) or any(ANSWERING.search(frame.name) for frame in frames)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

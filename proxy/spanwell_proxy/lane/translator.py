@@ -53,7 +53,7 @@ Translate = Callable[[Errand, Mapping[str, str]], Awaitable[Reply]]
 async def chat(errand: Errand, trace: Mapping[str, str]) -> Reply:
     check_messages(errand.request.get("messages"))
     asked = pick(errand.request, parameters.CHAT)
-    asked["messages"] = drop_numbers(asked["messages"])
+    asked["messages"] = list(map(drop_numbers, asked["messages"]))
     _check_shape(errand)
     answer = await litellm.acompletion(**_arguments(errand, asked, trace))
     if asked.get("stream"):
@@ -63,7 +63,7 @@ async def chat(errand: Errand, trace: Mapping[str, str]) -> Reply:
 
 async def completions(errand: Errand, trace: Mapping[str, str]) -> Reply:
     asked = pick(errand.request, parameters.COMPLETIONS)
-    if isinstance(asked.get("prompt"), list) and len(asked["prompt"]) > 1:
+    if isinstance(asked.get("prompt"), list) and len(asked["prompt"]) != 1:
         raise bad_request("the backend of this model takes one prompt a call", "prompt")
     _check_shape(errand)
     answer = await litellm.atext_completion(**_arguments(errand, asked, trace))
@@ -149,7 +149,7 @@ async def generate_images(errand: Errand, trace: Mapping[str, str]) -> Reply:
 
 
 async def edit_images(errand: Errand, trace: Mapping[str, str]) -> Reply:
-    asked = read_numbers(pick(errand.request, parameters.IMAGES))
+    asked = pick(read_numbers(errand.request), parameters.IMAGES)
     pictures = [_open(file) for file in errand.files if file.field in ("image", "image[]")]
     if not pictures:
         raise bad_request("send the picture as the form's file image", "image")
@@ -165,7 +165,7 @@ async def speak(errand: Errand, trace: Mapping[str, str]) -> Reply:
 
 
 async def transcribe(errand: Errand, trace: Mapping[str, str]) -> Reply:
-    asked = read_numbers(pick(errand.request, parameters.TRANSCRIPTION))
+    asked = pick(read_numbers(errand.request), parameters.TRANSCRIPTION)
     recording = next((file for file in errand.files if file.field == "file"), None)
     if recording is None:
         raise bad_request("send the recording as the form's file", "file")
@@ -232,8 +232,9 @@ def _arguments(errand: Errand, asked: Json, trace: Mapping[str, str]) -> Json:
 def _read_messages(errand: Errand, asked: Json) -> tuple[Json, dict[str, str]]:
     """Anthropic's request as a chat completion's, and the tools' names that had to be cut for it."""
     check_messages(asked.get("messages"))
-    if isinstance(user := (errand.request.get("metadata") or {}).get("user_id"), str):
-        asked["metadata"] = {"user_id": user}
+    metadata = errand.request.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("user_id"), str):
+        asked["metadata"] = {"user_id": metadata["user_id"]}
     try:
         request, names = ADAPTER.translate_completion_input_params_with_tool_mapping(
             asked | {"model": errand.params["model"]}, custom_llm_provider=_provider(errand)

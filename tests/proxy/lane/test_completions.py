@@ -50,12 +50,11 @@ def test_thoughts_are_numbered_and_end_with_their_signature() -> None:
 
 
 def test_the_numbers_do_not_go_back_to_the_provider() -> None:
-    messages: list[Any] = [
-        {"role": "user", "content": "x"},
-        {"role": "assistant", "thinking_blocks": [{"data": "x", "index": 0}]},
-    ]
-
-    assert drop_numbers(messages)[1]["thinking_blocks"] == [{"data": "x"}]
+    assert drop_numbers({"role": "assistant", "thinking_blocks": [{"data": "x", "index": 0}, 5]}) == {
+        "role": "assistant",
+        "thinking_blocks": [{"data": "x"}],
+    }
+    assert drop_numbers({"role": "user", "thinking_blocks": "x"}) == {"role": "user"}
 
 
 def test_a_text_completion_has_texts() -> None:

@@ -35,13 +35,24 @@ print(json.dumps({
 """
 
 
+# Names of models for which LiteLLM would fetch a tokenizer, and pictures that it would fetch to measure them.
+COUNT = """
+import asyncio
+from spanwell_proxy.errand import Errand
+from spanwell_proxy.lane.translator import count_tokens
+picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/fox.png"}}
+asked = {"messages": [{"role": "user", "content": [{"type": "text", "text": "foxes " * 1000}, picture]}]}
+for model in ("hosted_vllm/meta-llama/llama-3-8b", "cohere/command-r-plus", "hosted_vllm/meta-llama/llama-2-7b"):
+    counted = asyncio.run(count_tokens(Errand("/messages/count_tokens", asked, {"model": model}, 1.0), {}))
+    assert b"input_tokens" in counted.body and b":0}" not in counted.body, counted
+"""
+
+
 @pytest.fixture(name="told", scope="module")
 def told_by_a_fresh_process() -> dict[str, Any]:
-    count = "litellm.token_counter(model='meta-llama/llama-3-8b', text='foxes ' * 1000)"
-    code = f"{WATCH}\nimport spanwell_proxy.lane.server\nimport litellm\n{count}\n{TELL}"
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", code], env=scrub({}), capture_output=True, text=True, timeout=60, check=True
-    )
+    code = "\n".join((WATCH, "import spanwell_proxy.lane.server", COUNT, TELL))
+    run = subprocess.run([sys.executable, "-P", "-c", code], env=scrub({}), capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return told | {"stderr": run.stderr}
 

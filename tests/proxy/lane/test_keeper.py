@@ -116,6 +116,19 @@ async def test_callers_do_not_wait_for_one_that_cannot_start(tmp_path: Path, mon
             await lane.health()
 
 
+async def test_one_that_cannot_even_be_made_does_not_end_the_keeping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    async with running_lane(tmp_path, at_once=False) as lane:
+        with pytest.raises(httpx.TransportError):
+            await lane.health()
+        monkeypatch.undo()
+
+        assert (await lane.health())["calls"] == 0
+
+
 async def test_only_its_owner_can_reach_it(tmp_path: Path) -> None:
     async with running_lane(tmp_path, at_once=False) as lane:
         assert lane.socket.stat().st_mode & 0o777 == 0o600

@@ -4,15 +4,19 @@ import struct
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
+from spanwell import conventions as c
 from tests.proxy.backend import SECRET, until
+from tests.proxy.gateway import config, running_proxy
 from tests.proxy.lane.lanes import File, Lane, running_lane
 from tests.proxy.lane.others import SOUND, Others, running_others
+from tests.proxy.sink import running_sink
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,6 +68,32 @@ async def test_embeddings_are_lists_or_base64_as_they_were_asked_for(house: Hous
     assert plain["data"][0]["embedding"] == [0.5, 0.25]
     assert struct.unpack("<2f", b64decode(packed["data"][0]["embedding"])) == (0.5, 0.25)
     assert plain["usage"]["prompt_tokens"] == 7
+
+
+async def test_every_api_comes_through_the_gateway_and_has_its_price(
+    house: House, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    models = [
+        {
+            "model_name": path,
+            "litellm_params": {"model": model, "api_base": house.others.url + below, "api_key": SECRET},
+        }
+        for path, (_, model, below, _) in CASES.items()
+    ]
+    async with (
+        running_sink() as sink,
+        running_proxy(tmp_path_factory.mktemp("proxy"), config(*models), sink.port) as proxy,
+        proxy.client(timeout=60) as client,
+    ):
+        await client.embeddings.create(model="/embeddings", input=["Do foxes sleep?"])
+        await client.images.generate(model="/images/generations", prompt="fox")
+        await client.audio.speech.create(model="/audio/speech", voice="alloy", input="hi")
+        await client.audio.transcriptions.create(model="/audio/transcriptions", file=("fox.wav", WAV[3]))
+        ranked = await proxy.post({"model": "/rerank", "query": "q", "documents": ["a", "b"]}, "/v1/rerank")
+
+        spans = await sink.wait(5)
+    assert ranked.status_code == 200
+    assert all(Decimal(span.attributes[c.COST_USD]) > 0 for span in spans)
 
 
 async def test_documents_are_ranked_and_what_was_billed_is_told(house: House) -> None:

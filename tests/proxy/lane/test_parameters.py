@@ -39,6 +39,26 @@ def test_what_is_not_listed_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("tools", "x", "a list of objects"),
+        ("tools", ["x"], "a list of objects"),
+        ("stop", [5], "a text or a list of texts"),
+        ("tool_choice", 5, "a text or an object"),
+        ("thinking", "x", "an object"),
+        ("max_tokens", 0.5, "a whole number"),
+        ("temperature", True, "a number"),
+        ("user", {}, "a text"),
+    ],
+)
+def test_what_is_of_a_wrong_kind_is_the_clients_mistake(key: str, value: Any, kind: str) -> None:
+    with pytest.raises(ApiError, match=f"^{key} must be {kind}$") as refused:
+        pick({key: value}, parameters.CHAT)
+
+    assert (refused.value.status, refused.value.param) == (400, key)
+
+
+@pytest.mark.parametrize(
     "tool",
     [
         {"type": "advisor_20260301", "name": "advisor", "model": "openai/gpt-5"},

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import httpx
 import openai
@@ -37,6 +38,29 @@ def test_an_error_keeps_its_status_and_gets_openais_word(error: openai.OpenAIErr
     refusal = refuse(error, {})
 
     assert (refusal.status, refusal.kind) == (status, kind)
+
+
+def fail_in(name: str) -> openai.OpenAIError:
+    """As LiteLLM fails in a function of that name, at something it did not expect."""
+    scope: dict[str, Any] = {}
+    exec(f"def {name}():\n    return {{}}['content']", scope)
+    try:
+        scope[name]()
+    except KeyError as cause:
+        error = litellm.APIConnectionError("'content'", "p", "m")
+        error.__context__ = cause
+    return error
+
+
+def test_who_sent_what_cannot_be_read_is_to_blame() -> None:
+    asked, answered = refuse(fail_in("map_response_format"), {}), refuse(fail_in("transform_response"), {})
+
+    assert (asked.status, asked.kind) == (400, "invalid_request")
+    assert (answered.status, answered.message) == (502, "the backend's answer cannot be translated")
+
+
+def test_an_error_is_never_answered_as_a_success() -> None:
+    assert refuse(litellm.APIError(200, "no JSON", "p", "m"), {}).status == 502
 
 
 def test_only_the_providers_own_words_are_repeated() -> None:
