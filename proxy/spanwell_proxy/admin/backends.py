@@ -15,8 +15,10 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/admin", dependencies=[Depends(require_operator)])
 
 
-def find_watcher(request: Request) -> Watcher:
+async def find_watcher(request: Request) -> Watcher:
+    """With all that was changed at other workers."""
     watcher: Watcher = request.app.state.operations.watcher
+    await watcher.follow()
     return watcher
 
 
@@ -39,7 +41,7 @@ async def reload(request: Request) -> dict[str, Any]:
 
 @router.get("/backends")
 async def list_backends(request: Request) -> dict[str, Any]:
-    watcher = find_watcher(request)
+    watcher = await find_watcher(request)
     running = await watcher.count_running()
     return {"backends": [_show(one, running.get(name, 0)) for name, one in sorted(watcher.watched.items())]}
 
@@ -47,7 +49,7 @@ async def list_backends(request: Request) -> dict[str, Any]:
 @router.post("/backends", status_code=201)
 async def add_backend(request: Request, document: dict[str, Any] = Body()) -> dict[str, Any]:  # noqa: B008
     """Takes what an entry of the section `backends` takes. Calls go there as soon as it answers."""
-    watcher = find_watcher(request)
+    watcher = await find_watcher(request)
     try:
         backend = read_backend(document, "backend")
     except ConfigError as error:
@@ -62,18 +64,18 @@ async def add_backend(request: Request, document: dict[str, Any] = Body()) -> di
 @router.post("/backends/{name}/drain")
 async def drain_backend(name: str, request: Request) -> dict[str, Any]:
     """No new calls go there; those that run end as they would."""
-    return await _set_drained(find_watcher(request), name, drained=True)
+    return await _set_drained(await find_watcher(request), name, drained=True)
 
 
 @router.post("/backends/{name}/resume")
 async def resume_backend(name: str, request: Request) -> dict[str, Any]:
-    return await _set_drained(find_watcher(request), name, drained=False)
+    return await _set_drained(await find_watcher(request), name, drained=False)
 
 
 @router.delete("/backends/{name}")
 async def remove_backend(name: str, request: Request) -> dict[str, Any]:
     """Calls that run there end as they would."""
-    watcher = find_watcher(request)
+    watcher = await find_watcher(request)
     one = _find(watcher, name)
     if not one.by_hand or not await watcher.store.remove(name):
         raise ApiError(409, "backend_in_file", f"{name!r} stands in the configuration file: take it out there")

@@ -11,35 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
-from prometheus_client import Gauge
 
 from spanwell.backends import Backend, read_backend
 from spanwell.errors import ConfigError
 from spanwell_proxy.backends.entries import list_entries, name_deployment
+from spanwell_proxy.backends.gauges import hide_backend, show_backend
 from spanwell_proxy.backends.load import Load
 from spanwell_proxy.backends.probe import ProbeError, Served, ask_load, check_health, list_models
 from spanwell_proxy.backends.store import BackendStore, Known, StoreAwayError
 from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.tasks import start_task, stop_tasks
-from spanwell_proxy.telemetry.metrics import REGISTRY
 
 logger = logging.getLogger(__name__)
-
-UP = Gauge(
-    "spanwell_backend_up",
-    "1 while a backend answers its health checks.",
-    ["backend"],
-    registry=REGISTRY,
-    multiprocess_mode="livemin",
-)
-WAITING, RUNNING, CACHE_USE = (
-    Gauge(f"spanwell_backend_{name}", told, ["backend"], registry=REGISTRY, multiprocess_mode="livemax")
-    for name, told in (
-        ("waiting_requests", "Requests that wait, as the backend itself says."),
-        ("running_requests", "Requests that run, as the backend itself says."),
-        ("kv_cache_use_ratio", "Share of its KV cache in use, as the backend itself says."),
-    )
-)
 
 MODELS_EVERY_S: Final = 10.0
 FIRST_LOOK_S: Final = 2.0  # how long a start waits for what backends serve
@@ -55,11 +38,12 @@ class Watched:
     by_hand: bool
     is_drained: bool = False
     served: tuple[Served, ...] = ()
-    is_up: bool = True  # until it was asked: a start must not refuse calls
+    is_up: bool = False
     failures: int = 0
     error: str = ""
     load: Load | None = None
     asked_models_at: float | None = None
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)  # how it is
 
     @property
     def status(self) -> str:
@@ -99,9 +83,10 @@ class Watcher:
     async def start(self, of_file: tuple[Backend, ...]) -> None:
         """Begin to watch, and wait a moment for the first answers."""
         await self.use(of_file)
-        looks = [self._look(one) for one in self.watched.values()]
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*looks), FIRST_LOOK_S)
+            await asyncio.wait_for(
+                asyncio.gather(*(one.was_asked.wait() for one in self.watched.values())), FIRST_LOOK_S
+            )
 
     async def use(self, of_file: tuple[Backend, ...]) -> None:
         """Watch these and those that were added by hand."""
@@ -143,9 +128,10 @@ class Watcher:
         return [entry for one in self.watched.values() for entry in list_entries(one.backend, one.served)]
 
     async def look(self, name: str) -> Watched:
-        """Ask one backend now."""
-        await self._look(self.watched[name])
-        return self.watched[name]
+        """One backend, once it was asked how it is."""
+        one = self.watched[name]
+        await one.was_asked.wait()
+        return one
 
     def describe(self) -> dict[str, int]:
         """For /health: how many backends there are of each status. Their names may be addresses."""
@@ -189,15 +175,13 @@ class Watcher:
 
     def _forget(self, name: str) -> None:
         del self.watched[name]
-        for gauge in (UP, WAITING, RUNNING, CACHE_USE):
-            with suppress(KeyError):
-                gauge.remove(name)
         self._tasks.pop(name).cancel()
+        hide_backend(name)
 
     async def _keep_looking(self, one: Watched) -> None:
         while True:
-            await asyncio.sleep(one.backend.health.every_seconds)
             await self._look(one)
+            await asyncio.sleep(one.backend.health.every_seconds)
 
     async def _look(self, one: Watched) -> None:
         """Health, models now and then, and load. It is up when it answers and serves what it should."""
@@ -208,16 +192,23 @@ class Watcher:
                 served = await list_models(self.session, one.backend)
                 _check_served(one.backend, served)
                 one.asked_models_at = time.monotonic()
-            one.load = await ask_load(self.session, one.backend) if one.backend.scrape else None
+            one.load = await self._ask_load(one.backend)
         except ProbeError as error:
             self._note_failure(one, str(error))
         else:
             await self._note_answer(one, served)
+        one.was_asked.set()
+
+    async def _ask_load(self, backend: Backend) -> Load | None:
+        """A server that does not tell how busy it is works all the same."""
+        with suppress(ProbeError):
+            return await ask_load(self.session, backend) if backend.scrape else None
+        return None
 
     def _note_failure(self, one: Watched, error: str) -> None:
         one.failures += 1
         one.error, one.load = error, None
-        if one.is_up and (one.failures >= one.backend.health.failures or one.asked_models_at is None):
+        if not one.was_asked.is_set() or (one.is_up and one.failures >= one.backend.health.failures):
             one.is_up = False
             logger.warning("backend %s is away: %s", one.backend.name, error)
         self._mark(one)
@@ -240,22 +231,17 @@ class Watcher:
             self._warn_away(str(error))
 
     def _mark(self, one: Watched) -> None:
-        UP.labels(one.backend.name).set(one.is_up)
+        if self.watched.get(one.backend.name) is not one:  # it was taken out while it was asked
+            return
+        show_backend(one.backend.name, one.load, is_up=one.is_up)
         now, longest = time.monotonic(), {served.name: served.max_tokens for served in one.served}
         for name in one.deployments:
             facts = self.facts.setdefault(name, Facts())
             facts.is_up, facts.is_drained = one.is_up, one.is_drained
             if one.load:
-                _show_load(one.backend.name, one.load)
                 facts.note_load(now, *one.load)
         for public, model in _names(one):
             self.facts[name_deployment(one.backend.name, public)].max_tokens = longest.get(model) or math.inf
-
-
-def _show_load(name: str, load: Load) -> None:
-    WAITING.labels(name).set(load.waiting)
-    RUNNING.labels(name).set(load.running)
-    CACHE_USE.labels(name).set(load.cache_use)
 
 
 def _is_due(one: Watched) -> bool:

@@ -136,6 +136,13 @@ async def test_load_is_scraped(tmp_path: Path, sink: Sink) -> None:
     assert 'spanwell_backend_up{backend="gpu-0"} 1.0' in metrics
 
 
+async def test_a_server_that_does_not_tell_its_load_serves_all_the_same(tmp_path: Path, sink: Sink) -> None:
+    async with running_server(metrics=False) as server, serving(tmp_path, sink, backend(server)) as proxy:
+        answer, state = await proxy.post(TINY), await shown(proxy)
+
+    assert (answer.status_code, state["status"], state["load"]) == (200, "up", None)
+
+
 async def test_a_replica_is_added_drained_and_removed_while_calls_run(tmp_path: Path, sink: Sink) -> None:
     async with (
         running_server() as old,

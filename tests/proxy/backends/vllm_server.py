@@ -37,6 +37,7 @@ class Server:
     cache_use: float = 0.0
     pause_s: float = 0.0
     api_key: str = ""
+    metrics: bool = True
     calls: int = 0
     asked: list[str] = field(default_factory=list)
     port: int = 0
@@ -53,6 +54,8 @@ class Server:
             return web.json_response({"error": "Unauthorized"}, status=401)
         if request.path == "/health":
             return web.Response(status=self.health)
+        if request.path == "/metrics" and not self.metrics:
+            return web.Response(status=404)
         if request.path == "/metrics":
             text = PAGE.format(running=self.running, waiting=self.waiting, cache_use=self.cache_use)
             return web.Response(text=text)
