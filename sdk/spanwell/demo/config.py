@@ -12,7 +12,7 @@ import yaml
 
 from spanwell.config import Config, load_config
 from spanwell.demo.planted import BURST_APP, SHIFTED_APP, SLOW_SHARE
-from spanwell.demo.profiles import FLAKY, JUDGE, QWEN, SLOW, STEADY, ModelProfile
+from spanwell.demo.profiles import DEFAULT_MAX_TOKENS, FLAKY, JUDGE, QWEN, SLOW, STEADY, ModelProfile
 from spanwell.settings import Settings
 
 DEMO_KEY: Final = "sk-spanwell-demo"
@@ -141,7 +141,12 @@ def _deployment(group: str, model: ModelProfile, api_base: str, weight: float = 
     return {
         "model_name": group,
         "litellm_params": {"model": f"hosted_vllm/{model.name}", "api_base": api_base, "weight": weight},
-        "model_info": {"id": f"{group}/{model.name}", "simulated": True, **model.rates},
+        "model_info": {
+            "id": f"{group}/{model.name}",
+            "simulated": True,
+            "max_output_tokens": DEFAULT_MAX_TOKENS,  # what a call of the interns is taken for before it is made
+            **model.rates,
+        },
     }
 
 

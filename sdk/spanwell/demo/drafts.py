@@ -10,11 +10,10 @@ import orjson
 
 from spanwell.demo.answers import compose_answer, draw
 from spanwell.demo.json_answers import fill_schema
-from spanwell.demo.profiles import ModelProfile
+from spanwell.demo.profiles import DEFAULT_MAX_TOKENS, ModelProfile
 from spanwell.demo.tokens import message_text, tokenize
 
 WORD = re.compile(r"[a-z]{4,}")
-DEFAULT_MAX_TOKENS = 1024
 
 
 @dataclass(frozen=True)

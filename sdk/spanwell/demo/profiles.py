@@ -20,6 +20,7 @@ from spanwell.demo.planted import (
 from spanwell.pricing import Price
 
 PER_MILLION = Decimal(1_000_000)
+DEFAULT_MAX_TOKENS = 1024  # of an answer, where a request bounds it not
 
 
 @dataclass(frozen=True, kw_only=True)
