@@ -5,11 +5,12 @@ INSTALLED := .venv/.installed
 LITELLM := .venv-litellm/.installed
 PORTKEY := .portkey/.installed
 PHOENIX := .venv-phoenix/.installed
+CLIENTS := .venv-clients/.installed
 VLLM := .vllm/venv/.installed
 VLLM_URL ?= http://127.0.0.1:8001
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test check bench-proxy bench-ingest bench-queries test-crash test-race test-exporters vllm test-vllm lock clean test-tools
+.PHONY: help setup up test check bench-proxy bench-ingest bench-queries test-crash test-race test-clients test-exporters vllm test-vllm lock clean test-tools
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,10 @@ test-crash: setup  ## kill, starve and cut off the collector for minutes; count 
 test-race: setup test-tools  ## race calls at a budget's edge, through two workers and through two gateways on Redis
 	$(BIN)/python -m tests.proxy.limits.race
 
+test-clients: setup $(CLIENTS)  ## call through the proxy with the newest Python and JavaScript clients; needs node and npm
+	@cd tests/proxy/npm && npm ci --silent --no-fund --no-audit
+	$(BIN)/pytest tests/proxy/newest tests/proxy/npm
+
 test-exporters: setup  ## send with the stock OpenTelemetry exporters of Python and JavaScript; needs node and npm
 	@cd tests/exporters && npm install --silent --no-package-lock --no-fund --no-audit
 	$(BIN)/pytest tests/exporters
@@ -62,7 +67,8 @@ lock:  ## pin the dependencies of pyproject.toml, with hashes, into requirements
 	rm -rf .venv-lock
 
 clean:  ## remove the environments and caches; data in .spanwell/ stays
-	rm -rf .venv .venv-litellm .portkey .venv-phoenix .venv-lock .vllm dist tests/exporters/node_modules
+	rm -rf .venv .venv-litellm .venv-clients .portkey .venv-phoenix .venv-lock .vllm dist
+	rm -rf tests/exporters/node_modules tests/proxy/npm/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -82,6 +88,11 @@ $(LITELLM):
 $(PORTKEY): tests/bench/proxy/portkey/package.json
 	rm -rf .portkey && mkdir .portkey && cp $< .portkey
 	npm install --prefix .portkey --silent --no-fund --no-audit
+	@touch $@
+
+$(CLIENTS): tests/proxy/newest/requirements.txt
+	$(PYTHON) -m venv --clear .venv-clients
+	.venv-clients/bin/pip install --quiet --requirement $<
 	@touch $@
 
 $(PHOENIX):
