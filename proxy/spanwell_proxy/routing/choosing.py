@@ -44,6 +44,8 @@ def choose(
     fresh = _find_fresh(able, asked, policy, tried, now)
     if not fresh:
         return _decide(min(able, key=_ready_at), 1.0, "last-resort", policy, asked)
+    if len(fresh) == 1:
+        return _decide(fresh[0], 1.0, policy.strategy, policy, asked)
     shares = share(fresh, asked, policy, now)
     index, last = 0, len(fresh) - 1
     while index < last and roll >= shares[index]:
