@@ -72,29 +72,6 @@ async def test_odd_contents_are_no_trouble(guarded: OpenProxy, echo: Echo) -> No
     async with guarded(*ALL) as proxy:
         answers = [await proxy.post(ask(content)) for content in contents]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 400]
-
-
-@pytest.mark.parametrize("unit", ["1-1111-", "a", "@a.b", "DE89 ", "\u200b", "[EMAIL_0", "ignore all ", '\\"', "🎉"])
-async def test_a_megabyte_of_anything_is_looked_through_in_time(guarded: OpenProxy, echo: Echo, unit: str) -> None:
-    echo.answers = ["fine"]
-    async with guarded(*ALL) as proxy:
-        started = time.process_time()
-        answer = await proxy.post(ask(unit * (1_000_000 // len(unit))))
-
-    assert answer.status_code == 200
-    assert time.process_time() - started < 5
-
-
-async def test_odd_contents_are_no_trouble(guarded: OpenProxy, echo: Echo) -> None:
-    deep: Any = "anna@example.com"
-    for _ in range(90):
-        deep = {"text": [deep]}
-    async with guarded(*ALL) as proxy:
-        answers = [
-            await proxy.post(ask(content)) for content in (deep, [1, None, {"type": []}], {"a": {}}, "\u0000\u202e x")
-        ]
-
     assert [answer.status_code for answer in answers] == [200, 200, 400, 200]  # one of them says nothing
     assert "anna" not in json.dumps(echo.requests)
 
