@@ -21,6 +21,7 @@ SCORE: Final = "score:"
 SCALES: Final = {"latency": 0.3, "ttft": 0.3, "cost": 0.3}  # about the effect that is looked for
 RATE_SCALE, SCORE_SCALE = 0.05, 0.1
 MISMATCH: Final = 0.001
+LARGEST: Final = math.log(1e9)  # of an e-value: more says no more
 
 Tallies = Mapping[tuple[str, str], Tally]  # by arm and metric
 
@@ -118,4 +119,4 @@ def _negative(tally: Tally) -> Tally:
 
 
 def _to_value(logarithm: float) -> float:
-    return math.exp(min(logarithm, 700.0))
+    return math.exp(min(logarithm, LARGEST))
