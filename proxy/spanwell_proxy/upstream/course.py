@@ -1,7 +1,6 @@
 """One call's way through the deployments of one model name: its attempts, one after another or side by side."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -13,6 +12,7 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.routing.choosing import Decision, Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.routing.load import ANSWERED, hear_load
+from spanwell_proxy.routing.prefix import MASK, SPREAD, mix
 from spanwell_proxy.upstream.accounting import charge_lost
 from spanwell_proxy.upstream.admission import find_room
 from spanwell_proxy.upstream.client import Client
@@ -171,7 +171,7 @@ class Course:
         call = self.call
         decision = choose(group, call.asked, self._policy, self.used, time.monotonic(), self.roll())
         deployment, facts = decision.deployment, decision.candidate.facts
-        tried = Attempt(deployment, why, os.urandom(8), time.perf_counter())
+        tried = Attempt(deployment, why, _draw_span_id(call), time.perf_counter())
         call.decision, call.deployment = decision, deployment
         call.attempts.append(tried)
         self.used.append(deployment.id)
@@ -266,6 +266,12 @@ def may_hedge(call: Call) -> bool:
     """Whether asking twice does no harm: nothing is stored at the backend, and nothing dear is made."""
     cheap = call.api.operation in ("chat", "text_completion", "embeddings", "rerank", "moderation")
     return cheap and not call.request.get("store", call.api.name == "responses")
+
+
+def _draw_span_id(call: Call) -> bytes:
+    """From the call's own, which is random: the kernel's numbers cost more than the rest of an attempt's start."""
+    drawn = mix(int.from_bytes(call.span_id) - (len(call.attempts) + 1) * SPREAD & MASK)
+    return (drawn or 1).to_bytes(8)
 
 
 def _late(model: str) -> ApiError:

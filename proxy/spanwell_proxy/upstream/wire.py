@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -117,7 +118,16 @@ async def _exchange(connection: Connection, head: bytes, body: bytes, until: flo
 
 
 def _head(request: Request) -> bytes:
-    host = "localhost" if request.base.startswith("unix:") else urlsplit(request.base).netloc
-    lines = [f"{request.method} {request.path} HTTP/1.1", f"host: {host}", f"content-length: {len(request.body)}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    return ("\r\n".join(lines) + "\r\naccept-encoding: identity\r\n\r\n").encode("latin-1")
+    lines = [
+        f"{request.method} {request.path} HTTP/1.1",
+        f"host: {_find_host(request.base)}",
+        f"content-length: {len(request.body)}",
+        "accept-encoding: identity",
+        *(f"{name}: {value}" for name, value in request.headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@lru_cache(1024)
+def _find_host(base: str) -> str:
+    return "localhost" if base.startswith("unix:") else urlsplit(base).netloc
