@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._unheaded_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             refused = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             self._fail(str(refused or "the backend does not speak HTTP/1.1"))
         if self._unheaded_bytes > LONGEST_HEAD_BYTES and not self._headed:
