@@ -66,8 +66,8 @@ def _show_away(_: Request, error: Exception) -> JSONResponse:
 
 
 def _show_http_error(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    told = f"there is no {request.method} {request.url.path} here"
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    told = f"there is no {request.method} {request.url.path} here" if status in (404, 405) else detail
     return JSONResponse(error_body(status, "not_found" if status == 404 else "http_error", told), status)
 
 

@@ -43,7 +43,7 @@ def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
     """How many requests a file has, and what is wrong with it; nothing of a sound one."""
     mistakes: list[Mistake] = []
     seen: set[str] = set()
-    for number, line in enumerate(_read_lines(file), 1):
+    for number, line in _read_lines(file):
         found = _read_line(number, line, endpoint)
         if isinstance(found, Mistake):
             mistakes.append(found)
@@ -51,9 +51,9 @@ def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
             mistakes.append(Mistake("duplicate_custom_id", f"{found.custom_id!r} stands twice", number, "custom_id"))
         else:
             seen.add(found.custom_id)
-        if number > MOST_LINES or len(mistakes) == MOST_ERRORS:
+        if len(seen) > MOST_LINES or len(mistakes) == MOST_ERRORS:
             break
-    if len(seen) + len(mistakes) > MOST_LINES:
+    if len(seen) > MOST_LINES:
         mistakes.append(Mistake("too_many_tasks", f"a batch has at most {MOST_LINES} requests"))
     if not seen and not mistakes:
         mistakes.append(Mistake("empty_file", "the file has no request in it"))
@@ -62,7 +62,7 @@ def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
 
 def read_requests(file: BinaryIO, endpoint: str) -> Iterator[Line]:
     """The requests of a file that was checked."""
-    for number, line in enumerate(_read_lines(file), 1):
+    for number, line in _read_lines(file):
         found = _read_line(number, line, endpoint)
         if isinstance(found, Line):
             yield found
@@ -97,7 +97,7 @@ def write_unanswered(batch_id: str, line: Line, code: str, message: str) -> byte
 def read_custom_ids(file: BinaryIO) -> tuple[set[str], int]:
     """What a result file already tells of, and how far it is whole: a crash may leave half a line at its end."""
     found, size = set(), 0
-    for line in _read_lines(file):
+    for line in file:  # written here, of answers that may be longer than any request
         try:
             result = orjson.loads(line)
         except ValueError:
@@ -109,11 +109,15 @@ def read_custom_ids(file: BinaryIO) -> tuple[set[str], int]:
     return found, size
 
 
-def _read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines that say something, bounded, and the first that is too long as it begins."""
+def _read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines that say something, bounded, and the first that is too long as it begins."""
+    number, empty = 0, 0
     while line := file.readline(LONGEST_LINE_BYTES + 1):
+        number += 1
         if line.strip():
-            yield line
+            yield number, line
+        elif (empty := empty + 1) > MOST_LINES:
+            return
         if len(line) > LONGEST_LINE_BYTES:
             return
 

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final, NamedTuple
 
-from fastapi import APIRouter, Body, Depends, File, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from starlette.datastructures import UploadFile
 
 from spanwell_proxy.batches.lines import ENDPOINTS
 from spanwell_proxy.batches.settings import BatchSettings
@@ -17,7 +19,9 @@ from spanwell_proxy.failures import ApiError, bad_request
 
 WINDOW_S: Final = 86_400
 CHUNK_BYTES: Final = 1 << 20
+MOST_FIELDS: Final = 8  # of a form
 MOST_METADATA: Final = 16
+MOST_OPEN: Final = 100  # batches of one key that are not over
 TIMES: Final = (
     *("in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at"),
     "cancelled_at",
@@ -57,15 +61,15 @@ router = APIRouter()
 
 
 @router.post("/files")
-def upload(visitor: Someone, file: Annotated[UploadFile, File()], purpose: Annotated[str, Form()]) -> Row:
-    if purpose != "batch":
-        raise bad_request("the purpose must be batch: files are for batches here", "purpose")
-    now, settings = int(time.time()), visitor.desk.settings
-    with visitor.store.write_file() as (file_id, kept):
-        _copy(file, kept, settings.max_file_bytes)
-    facts = {"owner": visitor.caller.key_id, "filename": (file.filename or "file.jsonl")[:256], "purpose": purpose}
-    times = {"created_at": now, "expires_at": now + int(settings.keep_s)}
-    return _show_file(visitor.store.add_file(file_id, facts | times))
+async def upload(visitor: Someone, request: Request) -> Row:
+    """The form is read here, and not by FastAPI, which would read all of it before it asks who came."""
+    async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
+        file, purpose = form.get("file"), form.get("purpose")
+        if purpose != "batch":
+            raise bad_request("the purpose must be batch: files are for batches here", "purpose")
+        if not isinstance(file, UploadFile):
+            raise bad_request("the file must be one of a form", "file")
+        return await run_in_threadpool(_keep, visitor, file)
 
 
 @router.get("/files")
@@ -86,13 +90,17 @@ def read_content(visitor: Someone, file_id: str) -> StreamingResponse:
 
 @router.delete("/files/{file_id}")
 def delete_file(visitor: Someone, file_id: str) -> Row:
-    visitor.store.delete_file(_find_file(visitor, file_id)["id"])
+    if visitor.store.is_in_use(_find_file(visitor, file_id)["id"]):
+        raise ApiError(409, "file_in_use", "a batch that is not over reads this file; cancel it first", param="file_id")
+    visitor.store.delete_file(file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
 @router.post("/batches")
 def create(visitor: Someone, wanted: Annotated[dict[str, Any], Body()]) -> Row:
     row = _make_batch(visitor, wanted)
+    if visitor.store.count_open(row["owner"]) >= MOST_OPEN:
+        raise ApiError(429, "too_many_batches", f"at most {MOST_OPEN} batches of yours may be open at a time")
     visitor.store.add_batch(row)
     return _show_batch(row)
 
@@ -115,13 +123,24 @@ def cancel(visitor: Someone, batch_id: str) -> Row:
     return _show_batch(_find_batch(visitor, batch_id))
 
 
-def _copy(file: UploadFile, kept: BinaryIO, most_bytes: int) -> None:
+def _keep(visitor: Visitor, file: UploadFile) -> Row:
+    now, settings = int(time.time()), visitor.desk.settings
+    with visitor.store.write_file() as (file_id, kept):
+        _copy(file, kept, settings.max_file_bytes, visitor.store.has_room)
+    facts = {"owner": visitor.caller.key_id, "filename": (file.filename or "file.jsonl")[:256], "purpose": "batch"}
+    times = {"created_at": now, "expires_at": now + int(settings.keep_s)}
+    return _show_file(visitor.store.add_file(file_id, facts | times))
+
+
+def _copy(file: UploadFile, kept: BinaryIO, most_bytes: int, has_room: Callable[[], bool]) -> None:
     size = 0
     while part := file.file.read(CHUNK_BYTES):
         size += len(part)
         if size > most_bytes:
             told = f"the file is larger than {most_bytes} bytes, the bound of batches.max_file_mb"
             raise ApiError(413, "file_too_large", told, param="file")
+        if not has_room():
+            raise ApiError(507, "disk_full", "the proxy's disk has no room for files", param="file")
         kept.write(part)
 
 
@@ -137,14 +156,18 @@ def _make_batch(visitor: Visitor, wanted: dict[str, Any]) -> Row:
         raise bad_request(f"the endpoint must be one of {', '.join(ENDPOINTS)}", "endpoint")
     if wanted.get("completion_window") != "24h":
         raise bad_request("the completion_window must be 24h", "completion_window")
-    if not isinstance(metadata, dict) or len(metadata) > MOST_METADATA or not all(map(_is_text, metadata.values())):
+    if (
+        not isinstance(metadata, dict)
+        or len(metadata) > MOST_METADATA
+        or not all(map(_is_text, (*metadata, *metadata.values())))
+    ):
         raise bad_request(f"metadata must be at most {MOST_METADATA} texts by name", "metadata")
     file_id = wanted.get("input_file_id")
     if not isinstance(file_id, str) or visitor.store.find_file(file_id, _owner_of(visitor.caller)) is None:
         raise bad_request("input_file_id must be the id of a file of yours", "input_file_id")
-    now = int(time.time())
+    now, batch_id = int(time.time()), "batch_" + secrets.token_hex(12)
     return {
-        "id": "batch_" + secrets.token_hex(12),
+        "id": batch_id,
         "owner": visitor.caller.key_id,
         "endpoint": endpoint,
         "input_file_id": file_id,
@@ -152,7 +175,9 @@ def _make_batch(visitor: Visitor, wanted: dict[str, Any]) -> Row:
         "status": "validating",
         "created_at": now,
         "expires_at": now + WINDOW_S,
-        **dict.fromkeys((*TIMES, "output_file_id", "error_file_id")),
+        "output_file_id": f"{batch_id}-output",
+        "error_file_id": f"{batch_id}-errors",
+        **dict.fromkeys(TIMES),
         **dict.fromkeys(("total", "completed", "failed"), 0),
         "errors": [],
     }

@@ -1,18 +1,21 @@
-"""Works at batches, oldest first, line by line, whenever the calls that somebody waits for leave room.
+"""Works at batches line by line, whenever the calls that somebody waits for leave room.
 
-Each answer is written as it comes, so a restart goes on where the last process stopped: only the lines that were under
-way then are asked again.
+Each owner's batches are worked at one after the other, oldest first, those of several owners side by side. Each answer
+is written as it comes, so a restart goes on where the last process stopped: only the lines that were under way then are
+asked again.
 """
 
 import asyncio
 import fcntl
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO, Final
 
 import orjson
@@ -29,6 +32,7 @@ from spanwell_proxy.batches.lines import (
 from spanwell_proxy.batches.settings import BatchSettings
 from spanwell_proxy.batches.store import BatchStore, Row
 from spanwell_proxy.orders import Answered
+from spanwell_proxy.tasks import start_task, stop_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +41,10 @@ BUSY_PAUSE_S: Final = 0.05
 NOTE_EVERY_S: Final = 1.0
 TRIES: Final = 5  # of a line that is refused for now
 LONGEST_PAUSE_S: Final = 60.0
+MOST_BATCHES: Final = 16  # at a time
+REST_S: Final = 60.0  # after a batch could not be gone on with, such as for want of room on the disk
 FOR_NOW: Final = frozenset((429, 503))
-
+FILE_GONE: Final = Mistake("file_not_found", "the input file was deleted")
 
 Ask = Callable[[str, str, bytes], Awaitable[Answered]]  # owner, endpoint, body
 Load = Callable[[], int]  # calls under way that are not a batch's
@@ -53,6 +59,7 @@ class Progress:
     errors: BinaryIO
     completed: int
     failed: int
+    is_expired: bool = False  # some lines were left out
     noted: float = 0.0
 
     def add(self, result: bytes, *, is_good: bool) -> None:
@@ -61,6 +68,10 @@ class Progress:
         file.flush()
         self.completed += is_good
         self.failed += not is_good
+
+    def sync(self) -> None:
+        os.fsync(self.output.fileno())
+        os.fsync(self.errors.fileno())
 
 
 class Runner:
@@ -71,126 +82,163 @@ class Runner:
         self._settings = settings
         self._ask = ask
         self._load = load
+        self._places = asyncio.Semaphore(settings.concurrency)
+        self._running: dict[str, asyncio.Task[None]] = {}  # by owner
+        self._resting: dict[str, float] = {}  # batches that failed of late, until when
 
     async def run(self) -> None:
         """Runs until it is cancelled. A second proxy on the same files waits for the first to end."""
         with (self._store.path_of("runner").with_suffix(".lock")).open("w") as lock:
             is_ours = False
-            while True:
-                is_ours = is_ours or _try_lock(lock.fileno())
-                if is_ours:
-                    await self.run_pass()
-                await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                while True:
+                    is_ours = is_ours or _try_lock(lock.fileno())
+                    if is_ours:
+                        await self._look()
+                    await asyncio.sleep(LOOK_EVERY_S)
+            finally:
+                await stop_tasks(*self._running.values())
 
-    async def run_pass(self) -> None:
-        """Take every open batch as far as it goes now."""
-        for file_id in self._store.list_expired_files(time.time()):
+    async def _look(self) -> None:
+        """Throw away what is old, check what is new, and begin what is next."""
+        try:
+            await asyncio.to_thread(self._prepare)
+            for row in self._store.list_open():  # nothing is awaited from here on: none of them ends meanwhile
+                if row["status"] != "validating" and self._may_begin(row):
+                    self._running[row["owner"]] = start_task(self._work(row))
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("batches cannot be looked at: %s", error)
+
+    def _may_begin(self, row: Row) -> bool:
+        for owner in [owner for owner, task in self._running.items() if task.done()]:
+            del self._running[owner]
+        is_resting = self._resting.get(row["id"], 0.0) > time.monotonic()
+        return not is_resting and len(self._running) < MOST_BATCHES and row["owner"] not in self._running
+
+    def _prepare(self) -> None:
+        now = time.time()
+        for file_id in self._store.list_expired_files(now):
             self._store.delete_file(file_id)
+        self._store.delete_batches(now - self._settings.keep_s)
         for row in self._store.list_open():
             if row["status"] == "validating":
-                row = await self._validate(row)
-            if row["status"] in ("in_progress", "finalizing", "cancelling"):
-                await self._answer(row)
+                self._validate(row)
 
-    async def _validate(self, row: Row) -> Row:
-        total, mistakes = await asyncio.to_thread(self._check, row)
-        now = int(time.time())
-        changes: Row = {"status": "in_progress", "in_progress_at": now, "total": total}
-        if mistakes:
-            told = [
-                {"code": one.code, "message": one.message, "line": one.line, "param": one.param} for one in mistakes
-            ]
-            changes = {"status": "failed", "failed_at": now, "errors": told}
-        names = {"output_file_id": f"{row['id']}-output", "error_file_id": f"{row['id']}-errors"}
-        self._store.change_batch(row["id"], among=("validating",), **changes, **names)
-        return self._store.find_batch(row["id"], None) or row
-
-    def _check(self, row: Row) -> tuple[int, list[Mistake]]:
+    def _validate(self, row: Row) -> None:
         try:
             with self._store.read_file(row["input_file_id"]) as file:
-                return check_file(file, row["endpoint"])
+                total, mistakes = check_file(file, row["endpoint"])
         except FileNotFoundError:
-            return 0, [Mistake("file_not_found", "the input file was deleted")]
+            total, mistakes = 0, [FILE_GONE]
+        changes: Row = {"status": "in_progress", "in_progress_at": int(time.time()), "total": total}
+        self._store.change_batch(row["id"], among=("validating",), **(_fail(mistakes) if mistakes else changes))
 
-    async def _answer(self, row: Row) -> None:
-        with self._open(row) as (progress, done):
-            waiting = asyncio.Semaphore(self._settings.concurrency)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    with self._store.read_file(row["input_file_id"]) as file:
-                        for line in read_requests(file, row["endpoint"]):
-                            if line.custom_id in done:
-                                continue
-                            await waiting.acquire()
-                            if await self._wait_for_turn(row):
-                                tasks.create_task(self._answer_line(progress, line, waiting))
-                            else:
-                                waiting.release()
-                                self._leave_out(progress, line)
-            except FileNotFoundError:
-                logger.warning("the input file of %s was deleted", row["id"])
-            await asyncio.to_thread(os.fsync, progress.output.fileno())
-            await asyncio.to_thread(os.fsync, progress.errors.fileno())
-        self._finish(progress)
+    async def _work(self, row: Row) -> None:
+        """Take a batch to its end. One that fails does not hold up the others, and is gone on with later."""
+        self._resting[row["id"]] = time.monotonic() + REST_S
+        try:
+            file = self._store.read_file(row["input_file_id"])
+        except FileNotFoundError:
+            self._store.change_batch(row["id"], **_fail([FILE_GONE]))
+        else:
+            with file:
+                await self._answer(row, file)
+        del self._resting[row["id"]]
 
-    async def _wait_for_turn(self, row: Row) -> bool:
-        """Until a line may start; false where the batch was cancelled or its time is over."""
-        created, expires = (datetime.fromtimestamp(row[name], UTC) for name in ("created_at", "expires_at"))
-        while True:
-            now = datetime.now(UTC)
-            if now >= expires or self._is_cancelled(row):
-                return False
-            if self._settings.may_run(now, created, expires) and self._load() < self._settings.yield_above:
-                return True
-            await asyncio.sleep(BUSY_PAUSE_S if self._settings.may_run(now, created, expires) else LOOK_EVERY_S)
+    async def _answer(self, row: Row, file: BinaryIO) -> None:
+        progress, done = await asyncio.to_thread(self._open, row)
+        left = (line for line in read_requests(file, row["endpoint"]) if line.custom_id not in done)
+        room = asyncio.Semaphore(self._settings.concurrency)
+        with progress.output, progress.errors:
+            async with asyncio.TaskGroup() as tasks:
+                while not self._is_over(row) and (line := await asyncio.to_thread(next, left, None)):
+                    await room.acquire()
+                    tasks.create_task(self._answer_line(progress, line, room))
+            await asyncio.to_thread(self._leave_out, progress, left)
+            await asyncio.to_thread(progress.sync)
+        await asyncio.to_thread(self._finish, progress)
 
-    async def _answer_line(self, progress: Progress, line: Line, waiting: asyncio.Semaphore) -> None:
+    async def _answer_line(self, progress: Progress, line: Line, room: asyncio.Semaphore) -> None:
         row = progress.row
         try:
-            answered = await self._ask_again(row, orjson.dumps(line.body))
+            answered = await self._ask_in_turn(row, orjson.dumps(line.body))
         finally:
-            waiting.release()
+            room.release()
+        if answered is None:
+            self._leave_out(progress, iter((line,)))
+            return
         result = write_result(row["id"], line, answered.status, answered.request_id, answered.body)
         progress.add(result, is_good=answered.status < 400)
-        self._note(progress)
+        await self._note(progress)
 
-    async def _ask_again(self, row: Row, body: bytes) -> Answered:
-        """The answer, tried again as long as it is only refused for now."""
-        for tried in range(TRIES - 1):
-            answered = await self._ask(row["owner"], row["endpoint"], body)
+    async def _ask_in_turn(self, row: Row, body: bytes) -> Answered | None:
+        """The answer, tried again as long as it is only refused for now; None where it was never asked for."""
+        answered: Answered | None = None
+        for tried in range(TRIES):
+            if not await self._take_place(row):
+                break
+            try:
+                answered = await self._ask(row["owner"], row["endpoint"], body)
+            finally:
+                self._places.release()
             pause_s = answered.retry_after_s or 2.0**tried
-            if answered.status not in FOR_NOW or pause_s > LONGEST_PAUSE_S or self._is_cancelled(row):
-                return answered
+            if answered.status not in FOR_NOW or pause_s > LONGEST_PAUSE_S or tried == TRIES - 1:
+                break
             await asyncio.sleep(pause_s)
-        return await self._ask(row["owner"], row["endpoint"], body)
+        return answered
 
-    def _leave_out(self, progress: Progress, line: Line) -> None:
-        if not self._is_cancelled(progress.row):  # those of a cancelled batch are in no file, as OpenAI's
-            told = "this request could not be executed before the completion window expired"
-            progress.add(write_unanswered(progress.row["id"], line, "batch_expired", told), is_good=False)
+    async def _take_place(self, row: Row) -> bool:
+        """Wait until a line may be asked; false where the batch was cancelled or its time is over."""
+        created, expires = (datetime.fromtimestamp(row[name], UTC) for name in ("created_at", "expires_at"))
+        while not self._is_over(row):
+            if not self._settings.may_run(datetime.now(UTC), created, expires):
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            await self._places.acquire()
+            if self._load() < self._settings.yield_above:
+                return True
+            self._places.release()
+            await asyncio.sleep(BUSY_PAUSE_S)
+        return False
+
+    def _leave_out(self, progress: Progress, left: Iterator[Line]) -> None:
+        """What was not asked in time; of a cancelled batch such lines are in no file, as with OpenAI."""
+        row, told = progress.row, "this request could not be executed before the completion window expired"
+        if self._is_cancelled(row):
+            return
+        for line in left:
+            if not progress.is_expired:
+                progress.is_expired = True
+                self._store.change_batch(row["id"], expired_at=int(time.time()))
+            progress.add(write_unanswered(row["id"], line, "batch_expired", told), is_good=False)
+
+    def _is_over(self, row: Row) -> bool:
+        return time.time() >= row["expires_at"] or self._is_cancelled(row)
 
     def _is_cancelled(self, row: Row) -> bool:
         found = self._store.find_batch(row["id"], None)
         return found is None or found["status"] == "cancelling"
 
-    def _note(self, progress: Progress) -> None:
+    async def _note(self, progress: Progress) -> None:
         now = time.monotonic()
         if now - progress.noted >= NOTE_EVERY_S:
             progress.noted = now
-            self._store.change_batch(progress.row["id"], completed=progress.completed, failed=progress.failed)
+            change = partial(self._store.change_batch, progress.row["id"])
+            await asyncio.to_thread(change, completed=progress.completed, failed=progress.failed)
 
-    @contextmanager
-    def _open(self, row: Row) -> Iterator[tuple[Progress, set[str]]]:
+    def _open(self, row: Row) -> tuple[Progress, set[str]]:
         """The result files, cut where a crash left half a line, and whom they already tell of."""
-        with self._store.append_to(row["output_file_id"]) as output, self._store.append_to(row["error_file_id"]) as bad:
-            answered, refused = _resume(output), _resume(bad)
-            yield Progress(row, output, bad, len(answered), len(refused)), answered | refused
+        with ExitStack() as opened:
+            output = opened.enter_context(self._store.append_to(row["output_file_id"]))
+            errors = opened.enter_context(self._store.append_to(row["error_file_id"]))
+            answered, refused = _resume(output), _resume(errors)
+            opened.pop_all()
+        is_expired = row.get("expired_at") is not None
+        return Progress(row, output, errors, len(answered), len(refused), is_expired), answered | refused
 
     def _finish(self, progress: Progress) -> None:
         row, now = progress.row, int(time.time())
-        is_late = now >= row["expires_at"] and progress.completed + progress.failed >= row["total"] > 0
-        is_expired = is_late and progress.failed > 0
-        status = "cancelled" if self._is_cancelled(row) else "expired" if is_expired else "completed"
+        status = "cancelled" if self._is_cancelled(row) else "expired" if progress.is_expired else "completed"
         changes: Row = {"status": status, f"{status}_at": now, "finalizing_at": now}
         for name, kind in (("output_file_id", "output"), ("error_file_id", "errors")):
             if self._store.path_of(row[name]).stat().st_size:
@@ -202,6 +250,11 @@ class Runner:
                 self._store.delete_file(row[name])
                 changes[name] = None
         self._store.change_batch(row["id"], **changes, completed=progress.completed, failed=progress.failed)
+
+
+def _fail(mistakes: list[Mistake]) -> Row:
+    """A batch that cannot be run."""
+    return {"status": "failed", "failed_at": int(time.time()), "errors": [asdict(one) for one in mistakes]}
 
 
 def _resume(file: BinaryIO) -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +39,16 @@ FIND_BATCH: Final = "SELECT facts FROM batches WHERE id = ?1 AND (?2 IS NULL OR 
 LIST_BATCHES: Final = "SELECT facts FROM batches WHERE ?1 IS NULL OR owner = ?1 ORDER BY created_at DESC, id DESC"
 LIST_OPEN: Final = "SELECT facts FROM batches WHERE is_open = 1 ORDER BY created_at, id"
 CHANGE_BATCH: Final = "UPDATE batches SET is_open = ?2, facts = ?3 WHERE id = ?1"
+# The input of an open batch stays until that is over.
+LIST_EXPIRED: Final = """
+SELECT id FROM files
+WHERE expires_at <= ? AND id NOT IN (SELECT json_extract(facts, '$.input_file_id') FROM batches WHERE is_open = 1)
+"""
+IS_IN_USE: Final = "SELECT ? IN (SELECT json_extract(facts, '$.input_file_id') FROM batches WHERE is_open = 1)"
+COUNT_OPEN: Final = "SELECT count(*) FROM batches WHERE is_open = 1 AND owner = ?"
+DELETE_BATCHES: Final = "DELETE FROM batches WHERE is_open = 0 AND created_at <= ?"
 BUSY_S: Final = 5.0
+LEAST_FREE_BYTES: Final = 1 << 30
 OPEN: Final = ("validating", "in_progress", "finalizing", "cancelling")
 
 Row = dict[str, Any]
@@ -88,6 +98,10 @@ class BatchStore:
             self._state.execute(ADD_FILE, row | {"facts": orjson.dumps(row).decode()})
         return row
 
+    def has_room(self) -> bool:
+        """Whether the disk may take more; the rest of it is for the state and the spans."""
+        return shutil.disk_usage(self._folder).free > LEAST_FREE_BYTES
+
     def find_file(self, file_id: str, owner: str | None) -> Row | None:
         """`owner` None sees everyone's."""
         return self._find(FIND_FILE, file_id, owner)
@@ -110,7 +124,12 @@ class BatchStore:
 
     def list_expired_files(self, now: float) -> list[str]:
         with self._lock:
-            return [file_id for (file_id,) in self._state.execute("SELECT id FROM files WHERE expires_at <= ?", (now,))]
+            return [file_id for (file_id,) in self._state.execute(LIST_EXPIRED, (now,))]
+
+    def is_in_use(self, file_id: str) -> bool:
+        """Whether a batch that is not over reads it."""
+        with self._lock:
+            return bool(self._state.execute(IS_IN_USE, (file_id,)).fetchone()[0])
 
     # --- batches
 
@@ -123,6 +142,10 @@ class BatchStore:
 
     def list_batches(self, owner: str | None) -> list[Row]:
         return self._list(LIST_BATCHES, owner)
+
+    def count_open(self, owner: str) -> int:
+        with self._lock:
+            return int(self._state.execute(COUNT_OPEN, (owner,)).fetchone()[0])
 
     def list_open(self) -> list[Row]:
         """What is not over, oldest first."""
@@ -138,6 +161,11 @@ class BatchStore:
             row |= changes
             self._state.execute(CHANGE_BATCH, (batch_id, row["status"] in OPEN, orjson.dumps(row).decode()))
         return True
+
+    def delete_batches(self, before: float) -> None:
+        """Forget those that are over, and were made before then."""
+        with self._lock:
+            self._state.execute(DELETE_BATCHES, (before,))
 
     def _find(self, question: str, identity: str, owner: str | None) -> Row | None:
         with self._lock:

@@ -31,6 +31,7 @@ from spanwell_proxy.plan import Plan
 from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.sealing.keeping import open_keeping
 from spanwell_proxy.serving.batching import serve_batches
+from spanwell_proxy.serving.bounds import bound_body, find_bound
 from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.dispatch import serve
@@ -85,7 +86,8 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if gateway is not None and scope["type"] == "http" and await serve(scope, receive, send, gateway):
             return
-        await admin(scope, receive, send)
+        most_bytes = find_bound(scope["path"], plan.batches) if scope["type"] == "http" else 0
+        await admin(scope, bound_body(receive, most_bytes) if most_bytes else receive, send)
 
     return app
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 from fastapi import Request
 
@@ -18,7 +19,7 @@ from spanwell_proxy.plan import Plan
 from spanwell_proxy.tasks import start_task, stop_tasks
 
 Ask = Callable[[Order], Awaitable[Answered]]
-KEY_GONE = ApiError(401, "invalid_api_key", "the key that made this batch is blocked or gone")
+KEY_GONE = ApiError(401, "invalid_api_key", "the key that made this batch is blocked, expired or gone")
 
 
 @asynccontextmanager
@@ -49,9 +50,10 @@ def _authenticate_by(find_gateway: Callable[[], Gateway]) -> Callable[[Request],
 
 def _ask_as_owner(ask: Ask, find_gateway: Callable[[], Gateway]) -> Callable[[str, str, bytes], Awaitable[Answered]]:
     async def ask_line(owner: str, endpoint: str, body: bytes) -> Answered:
-        caller = find_gateway().keys.find_owner(owner) if owner else OPERATOR
+        gateway = find_gateway()
+        caller = gateway.keys.find_owner(owner) if owner else OPERATOR
         api = find_api(endpoint)
-        if caller is None or api is None:
+        if caller is None or api is None or (caller.expires_at or inf) <= gateway.limits.engine.now():
             return Answered(KEY_GONE.status, "", KEY_GONE.to_json("openai"))
         return await ask(Order(api, body, caller))
 

@@ -1,9 +1,11 @@
 """OpenAI's client makes a batch, and reads what came of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import orjson
 import pytest
@@ -119,6 +121,47 @@ async def test_a_file_has_a_bound_and_a_purpose(proxy: Proxy) -> None:
             await client.files.create(file=("in.jsonl", b"x" * (1024 * 1024 + 1)), purpose="batch")
         with pytest.raises(openai.BadRequestError, match="purpose"):
             await client.files.create(file=("in.jsonl", b"x"), purpose="fine-tune")
+
+
+async def test_a_batch_may_be_cancelled_at_once(proxy: Proxy) -> None:
+    async with proxy.client() as client:
+        file = await client.files.create(file=("in.jsonl", line("a")), purpose="batch")
+        made = await client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        with pytest.raises(openai.ConflictError, match="cancel it first"):
+            await client.files.delete(file.id)
+        await client.batches.cancel(made.id)
+        for _ in range(200):
+            batch = await client.batches.retrieve(made.id)
+            if batch.status == "cancelled":
+                break
+            await asyncio.sleep(0.02)
+        await client.files.delete(file.id)
+
+    assert (batch.status, batch.output_file_id) == ("cancelled", None)
+
+
+async def test_a_stranger_is_refused_before_the_file_is_read(proxy: Proxy) -> None:
+    url = httpx.URL(proxy.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = "POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-wrong\r\ncontent-length: 1000000\r\n"
+    writer.write(head.encode() + b"content-type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")
+
+    async with asyncio.timeout(5):
+        status = await reader.readline()
+
+    writer.close()
+    assert b" 401 " in status
+
+
+@pytest.mark.parametrize(("path", "size"), [("/v1/files", 3_000_000), ("/v1/batches", 5_000_000)])
+async def test_a_request_has_a_bound(proxy: Proxy, path: str, size: int) -> None:
+    head = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+    reply = await proxy.post(head + b"x" * size, path, content_type="multipart/form-data; boundary=x")
+
+    assert reply.status_code == 413
 
 
 async def test_nobody_comes_without_a_key(proxy: Proxy) -> None:

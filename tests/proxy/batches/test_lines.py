@@ -37,6 +37,20 @@ def test_a_mistake_names_its_line_and_field(bad: bytes, code: str, param: str | 
     assert (mistake.code, mistake.line, mistake.param) == (code, 2, param)
 
 
+def test_lines_are_counted_as_an_editor_does() -> None:
+    _, (mistake,) = check_file(BytesIO(b"\n\n" + line("a") + b"{"), ENDPOINT)
+
+    assert mistake.line == 4
+
+
+def test_a_file_of_empty_lines_is_not_read_to_its_end() -> None:
+    file = BytesIO(b"\n" * 200_000)
+
+    check_file(file, ENDPOINT)
+
+    assert file.tell() < 60_000
+
+
 def test_a_file_without_a_request_is_a_mistake() -> None:
     assert check_file(BytesIO(b"\n\n"), ENDPOINT) == (
         0,
