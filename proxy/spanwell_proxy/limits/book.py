@@ -5,65 +5,20 @@ an account has too little the call waits in line; what the worker wants goes to 
 """
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from spanwell_proxy.limits.quotas import CALENDAR, Quota, Unit, began_at
-from spanwell_proxy.limits.store import ALIVE_S, Answer, Bound, Grant, Order, Spend
+from spanwell_proxy.limits.account import Account, list_spends, more_than_free
+from spanwell_proxy.limits.quotas import Quota, Unit, began_at
+from spanwell_proxy.limits.store import ALIVE_S, Answer, Bound, Grant, Order
 
 UNCOUNTED: Final = 2**62  # held of a quota without limits
 VALID_S: Final = ALIVE_S - 1.5  # leases are used for so long after they were confirmed: less than they are kept for us
-LEASE_S: Final = 1.0  # a lease lasts about so long at the pace of late
 IDLE_S: Final = 2.0  # and goes back when nothing used it for so long
-FIRST_LEASE: Final = 4  # calls' worth, whatever the pace
 SLOT_WAIT_S: Final = 0.25  # other workers tell of their running calls so late
 
-Why = Literal["exhausted", "too_large", "busy"]
+Why = Literal["exhausted", "busy"]
 Used = dict[Unit, int]
-
-
-@dataclass(slots=True, eq=False)
-class Account:
-    """What a worker holds of one quota. `free` of it is held and not reserved by a running call."""
-
-    quota: Quota
-    held: int = 0
-    reserved: int = 0
-    low: int = 0  # free below which more is asked for
-    busy: bool = False  # calls wait in line, here or in other workers: nobody passes them
-    contended: bool = False  # in other workers: nothing free is kept from them
-    released: bool = False  # give back what is free with the next order
-    taken: int = 0  # since the last order, to see the pace
-    latest: int = 0  # what the latest call took
-    asked_at: float = 0.0
-    taken_at: float = 0.0
-    told_at: float = 0.0  # when the store last said how things stand
-    told_need: int = 0
-    used: list[int] = field(default_factory=list)  # by everybody, one number a limit: as told, and by this worker since
-    reserved_elsewhere: int = 0
-    recent: tuple[tuple[int, int], ...] = ()
-    spends: dict[int, int] = field(default_factory=dict)  # by hour or second, not told yet
-    sent: tuple[Spend, ...] = ()  # told, not confirmed yet
-    # A request is used when it begins, whatever becomes of it; other units when the call has ended.
-    counts_at_once: bool = field(init=False)
-    window_s: int = field(init=False)  # by which spends are added up
-
-    def __post_init__(self) -> None:
-        self.counts_at_once = self.quota.unit == "requests"
-        self.window_s = 3600 if self.quota.unit == "usd" else 1
-
-    @property
-    def free(self) -> int:
-        return self.held - self.reserved
-
-    def spend(self, amount: int, now: float) -> None:
-        window = int(now) // self.window_s * self.window_s
-        self.spends[window] = self.spends.get(window, 0) + amount
-        self.held -= amount
-        for at in range(len(self.used)):
-            self.used[at] += amount
-
-
 Needs = Sequence[tuple[Account, int]]
 
 
@@ -195,7 +150,7 @@ class Book:
             self.number += 1
         accounts, wanted = list(listed), self._wanted()
         for account in accounts if self._confirmed else ():
-            account.sent, account.spends = tuple(_list_spends(account.quota, account.spends)), {}
+            account.sent, account.spends = tuple(list_spends(account.quota, account.spends)), {}
         orders = [self._order(account, wanted.get(account), now, stale=stale) for account in accounts]
         self.dirty, self._confirmed = set(), False
         return accounts, orders
@@ -300,7 +255,7 @@ class Book:
             need,
             min(first, need),
             since,
-            _extra(account, now),
+            more_than_free(account, now),
         )
 
     def _hold(self, account: Account, order: Order, grant: Grant, now: float) -> None:
@@ -312,21 +267,3 @@ class Book:
         account.low = account.free // 3
         if account.contended:
             self.dirty.add(account)
-
-
-def _extra(account: Account, now: float) -> int:
-    """How much more than is free would last for a while at the pace of late, and for a few calls at any rate."""
-    passed = max(now - account.asked_at, 0.001)
-    target = max(int(account.taken * min(FIRST_LEASE, LEASE_S / passed)), account.latest * FIRST_LEASE)
-    account.asked_at, account.taken = now, 0
-    return max(0, target - max(0, account.free))
-
-
-def _list_spends(quota: Quota, spends: dict[int, int]) -> Iterable[Spend]:
-    """By every window of the calendar for money, whatever the limits are: others may be set later."""
-    for began, amount in spends.items():
-        if quota.unit == "usd":
-            for window in CALENDAR:
-                yield Spend(window, began_at(window, began), amount)
-        elif quota.unit != "slots":
-            yield Spend("minute", began, amount)

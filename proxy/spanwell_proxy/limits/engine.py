@@ -6,7 +6,8 @@ import secrets
 import time
 from typing import Literal
 
-from spanwell_proxy.limits.book import Account, Book, Needs, Refusal, Used, Waiter
+from spanwell_proxy.limits.account import Account
+from spanwell_proxy.limits.book import Book, Needs, Refusal, Used, Waiter
 from spanwell_proxy.limits.quotas import Quota
 from spanwell_proxy.limits.store import Spend, Store, StoreAwayError
 
@@ -96,6 +97,7 @@ class Engine:
                 except StoreAwayError as error:
                     self._give_up(error)
             await self._pause()
+            _stay_cancelled()
 
     async def read_spent(self, quota: str) -> list[Spend]:
         """All that is on record for a quota, oldest first."""
@@ -184,3 +186,10 @@ class Engine:
         if self._is_away:
             logger.warning("the limits' store answers again")
         self._is_away = False
+
+
+def _stay_cancelled() -> None:
+    """A client of Redis may take a cancellation for the end of its own time-out: then it is lost, but for the count."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -5,7 +5,7 @@ from decimal import Decimal
 from weakref import WeakKeyDictionary
 
 from spanwell_proxy.caller import PUSD, Caller, Limits, Owner
-from spanwell_proxy.limits.book import Account
+from spanwell_proxy.limits.account import Account
 from spanwell_proxy.limits.engine import Engine
 from spanwell_proxy.limits.estimates import Rates
 from spanwell_proxy.limits.quotas import Limit, Scope, make_quotas

@@ -10,7 +10,8 @@ from spanwell_proxy.call import Call
 from spanwell_proxy.caller import NOBODY, PUSD
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.limited import Limited
-from spanwell_proxy.limits.book import Account, Used
+from spanwell_proxy.limits.account import Account
+from spanwell_proxy.limits.book import Used
 from spanwell_proxy.limits.engine import AwayError
 from spanwell_proxy.limits.estimates import (
     LONG_INPUT_TOKENS,

@@ -7,7 +7,8 @@ from decimal import Decimal
 from spanwell_proxy.caller import PUSD
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.limited import Header
-from spanwell_proxy.limits.book import Account, Needs, Refusal
+from spanwell_proxy.limits.account import Account
+from spanwell_proxy.limits.book import Needs, Refusal
 from spanwell_proxy.limits.quotas import MINUTE_S, Limit, Quota, Unit, ends_at
 
 ADJECTIVES = {"hour": "hourly", "day": "daily", "month": "monthly", "total": "total"}

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from spanwell_proxy.caller import Budget, Limits
-from spanwell_proxy.limits.book import Account, Book, Needs, Refusal, Waiter
+from spanwell_proxy.limits.account import Account
+from spanwell_proxy.limits.book import Book, Needs, Refusal, Waiter
 from spanwell_proxy.limits.quotas import Quota, make_quotas
 from spanwell_proxy.limits.store import ALIVE_S, Answer, Store
 

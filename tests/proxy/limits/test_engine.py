@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spanwell_proxy.caller import Budget, Limits
-from spanwell_proxy.limits.book import Account
+from spanwell_proxy.limits.account import Account
 from spanwell_proxy.limits.engine import AwayError, Engine
 from spanwell_proxy.limits.quotas import make_quotas
 from spanwell_proxy.limits.store import Answer, Order, Spend, Store, StoreAwayError
