@@ -7,10 +7,12 @@ requests meet, one each, is its script; the last word of it holds for all that f
 import asyncio
 import json
 import ssl
+import subprocess
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.proxy.backend import SECRET, completion, events
@@ -158,6 +160,16 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
     _, case, path = lines[0].split(" ")[1].split("/", 2)
     length = next(int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length:"))
     return case, "/" + path, json.loads(await reader.readexactly(length))
+
+
+def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
 
 
 @asynccontextmanager

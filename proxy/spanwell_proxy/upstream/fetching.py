@@ -137,7 +137,7 @@ async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Re
     hold_by, data = NEVER, b""
     try:
         data = await _read_start(answer, patience.content_by)
-        if data.startswith(JSON_STARTS) and not call.api.is_opaque:
+        if _is_whole(call, data):
             return await _receive_whole(call, answer, data, patience)
         while True:
             part = reader.feed(data) if data else reader.finish()
@@ -161,6 +161,15 @@ async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Re
     if reader.content_chunks:
         tried.ttft_s = at - tried.started
     return Arrival(answer, at, patience, reader=reader, held=b"".join(held), ended=not data)
+
+
+def _is_whole(call: Call, data: bytes) -> bool:
+    """Whether what begins so is no stream of events; of bytes that are not looked into, their type tells."""
+    if call.api.always_streams:
+        return False
+    if call.api.is_opaque:
+        return not call.media_type.startswith(b"text/event-stream")
+    return data.startswith(JSON_STARTS)
 
 
 async def _read_start(answer: Answer, until: float) -> bytes:

@@ -37,7 +37,7 @@ async def _relay_whole(call: Call, tried: Attempt, arrival: Arrival) -> None:
         call.document = await call.guarded.check_answer(call.document)
         if call.document is not arrival.document:
             call.answer = orjson.dumps(call.document)
-    if call.stream:
+    if call.stream and call.api.as_stream:
         # A backend that cannot stream answers whole; the client gets the events it asked for.
         call.ttft_s = time.perf_counter() - call.started
         call.stream_end = "done"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any, Final, NamedTuple
 
 from spanwell.config import Config
@@ -59,11 +58,12 @@ class Resilience:
     own: Knobs = KNOBS
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    workers: int = 1
 
     def find(self, model: str, deployment: Deployment) -> Knobs:
         """For one attempt. `concurrency` is that of the deployment."""
         said = dict(self.models.get(model) or self.models.get(deployment.route) or {})
-        said["concurrency"] = deployment.capacity.parallel
+        said["concurrency"] = share_out(deployment.capacity.parallel, self.workers)
         if deployment.cooldown_s is not None:
             said["breaker"] = self.own.breaker._replace(cool_s=deployment.cooldown_s)
         said.update(self.deployments.get(deployment.id, {}))
@@ -84,7 +84,13 @@ def read_resilience(config: Config, routes: Routes, workers: int = 1) -> Resilie
         own=KNOBS._replace(breaker=rules, **_read_knobs(section, where, workers)),
         models=_read_named(section, "models", where, workers),
         deployments=_read_named(section, "deployments", where, workers),
+        workers=workers,
     )
+
+
+def share_out(limit: int | None, workers: int) -> int | None:
+    """What one of `workers` may do at a time, so that all together stay within; at least one each."""
+    return None if limit is None else max(1, limit // workers)
 
 
 def _read_named(section: Mapping[str, Any], key: str, where: str, workers: int) -> Mapping[str, Mapping[str, Any]]:
@@ -103,7 +109,7 @@ def _read_knobs(said: Mapping[str, Any], where: str, workers: int) -> dict[str, 
     knobs: dict[str, Any] = {name: _positive(said, key, where) for key, name in KEYS.items() if key in said}
     if "concurrency" in said:
         limit = read_whole(said, "concurrency", where)
-        knobs["concurrency"] = None if limit is None else ceil(limit / workers)
+        knobs["concurrency"] = share_out(limit, workers)
     if "max_waiting" in said:
         knobs["max_waiting"] = read_whole(said, "max_waiting", where) or 0
     if "continuation" in said:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.proxy.api_faults import FAULTS
 from tests.proxy.bad_backend import BadBackend, running_bad_backend
-from tests.proxy.faults import FAULTS
 from tests.proxy.gateway import Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 

@@ -7,7 +7,6 @@ alone, where another attempt may help.
 import asyncio
 import json
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,9 +17,9 @@ import httpx
 import pytest
 
 from spanwell import conventions as c
+from tests.proxy.api_faults import FAULTS
 from tests.proxy.backend import SECRET
-from tests.proxy.bad_backend import BadBackend, running_bad_backend
-from tests.proxy.faults import FAULTS
+from tests.proxy.bad_backend import BadBackend, make_certificate, running_bad_backend
 from tests.proxy.gateway import PLAIN, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Seen, running_sink
 from tests.proxy.upstream.outcomes import BROKEN, CHUNKS, GUESSED, GUESSED_CHUNKS, OK, Outcome, refused
@@ -272,16 +271,6 @@ async def meet_all(data: Path, context: ssl.SSLContext | None) -> dict[str, Resu
         )
         for case, reply in zip(CASES, replies, strict=True)
     }
-
-
-def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    made += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
 
 
 @pytest.fixture(scope="module", params=["http", "https"])

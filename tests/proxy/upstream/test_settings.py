@@ -51,9 +51,11 @@ def test_a_model_goes_before_all_and_a_deployment_before_its_model() -> None:
 def test_what_is_said_of_calls_at_a_time_is_for_all_workers() -> None:
     section = {"models": {"fox": {"concurrency": 10}}, "deployments": {"a": {"concurrency": 3}}}
     resilience, routes = read_config(section, workers=4)
+    of_litellm, others = read_config({}, workers=4, params={"max_parallel_requests": 9})
 
-    assert resilience.find_model("fox").concurrency == 3
+    assert resilience.find_model("fox").concurrency == 2
     assert resilience.find("fox", fox(routes)).concurrency == 1
+    assert of_litellm.find("fox", fox(others)).concurrency == 2
 
 
 def test_the_settings_of_litellm_hold_where_ours_say_nothing() -> None:
