@@ -7,6 +7,8 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+CANCEL_AGAIN_S = 0.5
+
 
 def start_task(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Run it beside everything else; what ends it too early is logged."""
@@ -16,10 +18,15 @@ def start_task(job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 async def stop_tasks(*tasks: asyncio.Task[None]) -> None:
-    """Cancel them, and wait until they are gone."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel them, and wait until they are gone.
+
+    A task may have to be told again: the client of Redis takes a cancellation in the midst of a command for its own.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
