@@ -28,6 +28,7 @@ class MediaBackend:
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     break_off: bool = False
+    cannot_stream: bool = False
     port: int = 0
 
     @property
@@ -41,8 +42,9 @@ class MediaBackend:
         path = request.path.removeprefix("/v1")
         if path == "/audio/speech":
             return await self._speak(request)
-        if body.get("stream") in (True, "true"):
-            return await _stream(request, IMAGE_EVENTS if path.startswith("/images") else TEXT_EVENTS)
+        if body.get("stream") in (True, "true") and not self.cannot_stream:
+            events = IMAGE_EVENTS if path.startswith("/images") else TEXT_EVENTS
+            return await _stream(request, [*events[:1], FAULT] if self.break_off else events)
         if path.startswith("/audio") and body.get("response_format") in ("text", "srt"):
             return web.Response(text=SPOKEN, content_type="text/plain")
         return web.json_response(WHOLE[path](body))
@@ -78,6 +80,8 @@ async def _stream(request: web.Request, events: list[dict[str, Any]]) -> web.Str
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
     for event in events:
+        if event is FAULT:
+            await asyncio.sleep(0.1)  # what came before has reached the client
         await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
     return response
 
@@ -113,6 +117,7 @@ WHOLE = {
     "/audio/transcriptions": _listen,
     "/audio/translations": _listen,
 }
+FAULT: dict[str, Any] = {"type": "error", "error": {"message": "the painter fell ill", "type": "server_error"}}
 IMAGE_EVENTS: list[dict[str, Any]] = [
     {"type": "image_generation.partial_image", "b64_json": PICTURE[:11], "partial_image_index": 0},
     {"type": "image_generation.completed", "b64_json": PICTURE, "usage": DRAWN},

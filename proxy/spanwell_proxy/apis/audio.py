@@ -9,6 +9,8 @@ import orjson
 
 from spanwell.pricing import Usage
 from spanwell_proxy.apis.api import Api, Document, Messages, Request
+from spanwell_proxy.apis.chat import error_event
+from spanwell_proxy.apis.events import write_event
 from spanwell_proxy.apis.media_stream import MediaReader
 from spanwell_proxy.apis.raw_stream import RawReader
 from spanwell_proxy.failures import bad_request
@@ -110,6 +112,15 @@ def open_reader(_: Request) -> MediaReader:
     return MediaReader(read_audio_usage)
 
 
+def as_stream(answer: Document, _: Request) -> bytes:
+    """A whole transcript, as of a model that does not stream, as the events of a stream."""
+    text = answer.get("text") or ""
+    delta = {"type": "transcript.text.delta", "delta": text}
+    return write_event(delta) + write_event(
+        {"type": "transcript.text.done", "text": text, "usage": answer.get("usage")}
+    )
+
+
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and 0 < value < 2**32 else 0
 
@@ -147,6 +158,8 @@ TRANSCRIPTIONS = Api(
     reasons=reasons,
     max_tokens=max_tokens,
     open_reader=open_reader,
+    as_stream=as_stream,
+    error_event=error_event,
     is_opaque=True,
     takes_form=True,
 )

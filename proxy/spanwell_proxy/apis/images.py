@@ -7,6 +7,8 @@ from typing import Any
 from spanwell.pricing import Usage
 from spanwell_proxy.apis.answers import read_answer
 from spanwell_proxy.apis.api import Api, Document, Messages, Request
+from spanwell_proxy.apis.chat import error_event
+from spanwell_proxy.apis.events import write_event
 from spanwell_proxy.apis.media_stream import MediaReader
 from spanwell_proxy.failures import bad_request
 
@@ -85,6 +87,17 @@ def open_reader(_: Request) -> MediaReader:
     return MediaReader(read_image_usage)
 
 
+def as_stream(answer: Document, request: Request) -> bytes:
+    """The pictures of a whole answer, each as the event that ends its stream. The last one tells the usage."""
+    kind = "image_edit.completed" if "image" in request else "image_generation.completed"
+    shared = {key: answer.get(key) for key in ("background", "output_format", "quality", "size")}
+    pictures = [picture for picture in answer["data"] if isinstance(picture, dict)]
+    events = [{"type": kind, "created_at": answer.get("created"), **shared, **picture} for picture in pictures]
+    if events:
+        events[-1]["usage"] = answer.get("usage")
+    return b"".join(map(write_event, events))
+
+
 def _tell(picture: Any) -> str:
     if not isinstance(picture, dict):
         return "[picture]"
@@ -112,6 +125,8 @@ IMAGE_GENERATIONS = Api(
     reasons=reasons,
     max_tokens=max_tokens,
     open_reader=open_reader,
+    as_stream=as_stream,
+    error_event=error_event,
 )
 IMAGE_EDITS = replace(IMAGE_GENERATIONS, name="image_edits", path="/images/edits", check=check_edit, takes_form=True)
 IMAGE_VARIATIONS = replace(IMAGE_EDITS, name="image_variations", path="/images/variations", check=check_image)

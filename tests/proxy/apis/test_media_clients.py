@@ -158,6 +158,49 @@ async def test_a_sound_may_be_written_down_word_by_word(proxy: Proxy, sink: Sink
     assert await facts(sink, c.AUDIO_INPUT_TOKENS, c.OUTPUT_TOKENS) == [14, 4]
 
 
+async def test_a_fault_inside_a_stream_is_told_as_the_client_expects(
+    proxy: Proxy, media: MediaBackend, sink: Sink
+) -> None:
+    media.break_off = True
+    async with proxy.client() as client:
+        drawn = await client.images.generate(model="draw", prompt="a red fox", stream=True)
+        with pytest.raises(openai.APIError, match="fell ill"):
+            [event async for event in drawn]
+        heard = await client.audio.transcriptions.create(model="listen", file=("a.mp3", SOUND), stream=True)
+        with pytest.raises(openai.APIError, match="fell ill"):
+            [event async for event in heard]
+
+    spans = await sink.wait(2)
+    assert [span.attributes[c.STREAM_END] for span in spans] == ["upstream_error"] * 2
+
+
+async def test_what_cannot_stream_answers_in_events_all_the_same(proxy: Proxy, media: MediaBackend) -> None:
+    media.cannot_stream = True
+    async with proxy.client() as client:
+        drawn = await client.images.generate(model="draw", prompt="a red fox", stream=True)
+        pictures = [event async for event in drawn]
+        heard = await client.audio.transcriptions.create(model="listen", file=("a.mp3", SOUND), stream=True)
+        told = [event async for event in heard]
+
+    assert [(event.type, event.b64_json) for event in pictures] == [("image_generation.completed", PICTURE)]
+    assert [event.type for event in told] == ["transcript.text.delta", "transcript.text.done"]
+    assert told[-1].type == "transcript.text.done"
+    assert told[-1].text == SPOKEN
+
+
+async def test_a_sound_is_not_billed_as_if_its_bytes_were_text(proxy: Proxy, media: MediaBackend, sink: Sink) -> None:
+    media.break_off = True
+    picture = ("a.png", b"png" * 1_000_000)
+    async with proxy.client() as client:
+        drawn = await client.images.edit(model="draw", prompt="add a hat", image=picture, stream=True)
+        with pytest.raises(openai.APIError):
+            [event async for event in drawn]
+
+    (tokens, estimated) = await facts(sink, c.INPUT_TOKENS, c.USAGE_ESTIMATED)
+    assert estimated
+    assert tokens < 10_000
+
+
 async def test_a_sound_is_translated(proxy: Proxy) -> None:
     async with proxy.client() as client:
         answer = await client.audio.translations.create(model="listen", file=("a.mp3", SOUND))
