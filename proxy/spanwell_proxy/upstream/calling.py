@@ -27,6 +27,8 @@ async def call_upstream(call: Call, gateway: Backends) -> None:
     except asyncio.CancelledError:
         _charge_departure(call)
         raise
+    except ApiError as refused:  # there is no room for another attempt
+        failure = refused
     if failure:
         sum_up(call)
         raise failure

@@ -37,6 +37,8 @@ class Traffic:
 
     def note(self, model: str, elapsed_s: float) -> None:
         """An answer of a model that is hedged has begun."""
+        if len(self._samples) >= MOST_KNOWN:
+            self._samples.clear()
         self._samples.setdefault(model, deque(maxlen=SAMPLES)).append(elapsed_s)
 
     def hedge_after_s(self, model: str, knobs: Knobs) -> float | None:
