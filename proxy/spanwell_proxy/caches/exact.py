@@ -14,15 +14,16 @@ from spanwell_proxy.caches.settings import CacheSettings, Scope
 from spanwell_proxy.caches.shelf import Shelf
 from spanwell_proxy.call import Call
 from spanwell_proxy.caller import Caller
+from spanwell_proxy.routing.policy import Policy
 
-# How an answer is delivered and who asked do not change it; the tenant is part of the key by its own name.
+# How an answer is delivered and who asked do not change it; what else counts of these is told by the realm.
 MEANINGLESS: Final = FORBIDDEN | {"stream", "stream_options", "user", "metadata", "store", "safety_identifier", "cache"}
 
 
 class Meanings(Protocol):
     """The semantic cache, as the steps know it."""
 
-    async def find(self, call: Call, tenant: str) -> Entry | None:
+    async def find(self, call: Call, realm: str) -> Entry | None:
         """The answer to a question that means the same."""
 
     def keep(self, call: Call, expires_at: float) -> None: ...
@@ -44,15 +45,32 @@ class Cache:
     flights: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
 
 
-def cache_key(api: str, tenant: str, request: Mapping[str, Any]) -> bytes:
+def cache_key(api: str, realm: str, request: Mapping[str, Any]) -> bytes:
     """A digest of everything that may change the answer, with keys in order."""
     meaning = {key: value for key, value in request.items() if key not in MEANINGLESS}
-    canonical = orjson.dumps([api, tenant, meaning], option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps([api, realm, meaning], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(canonical, digest_size=32).digest()
 
 
-def name_tenant(caller: Caller | None, scope: Scope, namespace: str) -> str:
+def name_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> str:
+    """Whose answers a call may get: those of its tenant, to calls that could have gone where it can go.
+
+    The model is the one asked for, which a path may name and not the body, and by which guards are found.
+    """
+    asked, api = call.asked, call.api
+    is_stored = api.keeps_answers and call.request.get("store") is not False
+    tenant = name_tenant(call.caller, "key" if is_stored else scope)  # who goes on with an answer has to own it
+    told: list[Any] = [tenant, namespace, call.model, call.target, is_stored]
+    if asked.assignment:
+        told.append(asked.assignment.deployment)
+    if policy.narrows:
+        told += [sorted(asked.tags) if policy.by_tags else (), asked.tier if policy.tiers else ""]
+    if api.relay_headers:
+        told.append(api.relay_headers(call.headers))
+    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def name_tenant(caller: Caller | None, scope: Scope) -> str:
     """Who shares an answer. A team's keys do where the scope is a team; a key without one shares with nobody."""
     key_id, team = (caller.key_id, caller.team) if caller else ("", "")
-    own = "" if scope == "all" else f"team {team}" if scope == "team" and team else f"key {key_id}"
-    return f"{own}\n{namespace}"
+    return "" if scope == "all" else f"team {team}" if scope == "team" and team else f"key {key_id}"

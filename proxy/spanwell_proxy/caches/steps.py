@@ -4,14 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
-from spanwell_proxy.caches.control import not_cached, read_control
+from spanwell_proxy.caches.control import Control, not_cached, read_control
 from spanwell_proxy.caches.entry import Entry, make_entry
-from spanwell_proxy.caches.exact import Cache, cache_key, name_tenant
+from spanwell_proxy.caches.exact import Cache, cache_key, name_realm
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.replies import EVENT_STREAM, reply
+from spanwell_proxy.routing.policy import Policy
+
+LONGEST_WAIT_S: Final = 60.0  # for a call that fetches the same: its client may read a stream slowly
 
 
 class Deployed(Protocol):
@@ -30,45 +33,61 @@ class Caching(Protocol):
     @property
     def find_group(self) -> Callable[[str], Iterable[Deployed]]: ...
 
+    @property
+    def find_policy(self) -> Callable[[str], Policy]: ...
+
 
 async def look_in_cache(call: Call, gateway: Caching) -> None:
     """Answer from the cache if it can; if another call is fetching this very answer, wait for that one, once."""
     cache = gateway.cache
     if cache is None or call.api.is_cacheable is None or not call.api.is_cacheable(call.request):
         return
+    if call.copied:  # a copy is there to try an arm
+        return
     control = read_control(call.headers, call.request)
     if not control.reads and not control.keeps:
         return
-    tenant = name_tenant(call.caller, cache.settings.scope, control.namespace)
-    call.cache_key, call.cache_ttl_s = cache_key(call.api.name, tenant, call.request), control.ttl_s
-    entry = await _find(call, cache) if control.reads else None
-    if entry and (control.max_age_s is None or time.time() - entry.stored_at <= control.max_age_s):
+    realm = name_realm(call, cache.settings.scope, control.namespace, gateway.find_policy(call.target))
+    call.cache_key, call.cache_ttl_s = cache_key(call.api.name, realm, call.request), control.ttl_s
+    if control.reads and (entry := await _find(call, cache, control)):
         call.cache_type = "exact"
         await answer_from(call, entry, gateway)
         return
-    # Placeholders stand for values of this call alone: what is only alike in meaning may be about somebody else.
-    is_alone = call.guarded is not None and call.guarded.is_reversible
-    if control.reads and cache.meanings and not is_alone and (entry := await cache.meanings.find(call, tenant)):
-        await answer_from(call, entry, gateway)
-        cache.meanings.look_over(call)
-        return
-    call.cache = "miss"
-    if control.insists:
-        raise not_cached()
     # Who waited in vain does not wait again: an answer that cannot be kept must not put its askers in a row.
     if control.keeps and call.cache_key not in cache.flights:
         call.leads = True
         cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
+    # Placeholders stand for values of this call alone: what is only alike in meaning may be about somebody else.
+    is_alone = call.guarded is not None and call.guarded.is_reversible
+    if control.reads and cache.meanings and not is_alone:
+        entry = await cache.meanings.find(call, realm)
+        if entry and _is_fresh(entry, control):
+            call.cache_type = "semantic"
+            await answer_from(call, entry, gateway)
+            cache.meanings.look_over(call)
+            return
+    call.cache = "miss"
+    if control.insists:
+        raise not_cached()
 
 
-async def _find(call: Call, cache: Cache) -> Entry | None:
-    entry = await cache.shelf.get(call.cache_key, time.time())
+async def _find(call: Call, cache: Cache, control: Control) -> Entry | None:
+    entry = await _get(call, cache, control)
     if entry is None and (flight := cache.flights.get(call.cache_key)):
         began = time.perf_counter()
-        await asyncio.wait((flight,))
+        await asyncio.wait((flight,), timeout=LONGEST_WAIT_S)
         call.waited_s += time.perf_counter() - began
-        entry = await cache.shelf.get(call.cache_key, time.time())
+        entry = await _get(call, cache, control)
     return entry
+
+
+async def _get(call: Call, cache: Cache, control: Control) -> Entry | None:
+    entry = await cache.shelf.get(call.cache_key, time.time())
+    return entry if entry and _is_fresh(entry, control) else None
+
+
+def _is_fresh(entry: Entry, control: Control) -> bool:
+    return control.max_age_s is None or time.time() - entry.stored_at <= control.max_age_s
 
 
 async def answer_from(call: Call, entry: Entry, gateway: Caching) -> None:
@@ -94,7 +113,7 @@ def keep_answer(call: Call, cache: Cache) -> None:
         return
     try:
         ttl_s = cache.settings.ttl_s if call.cache_ttl_s is None else call.cache_ttl_s
-        entry = make_entry(call, time.time(), ttl_s)
+        entry = None if call.cache == "hit" else make_entry(call, time.time(), ttl_s)
         if entry:
             cache.shelf.put(call.cache_key, entry)
             if cache.meanings:

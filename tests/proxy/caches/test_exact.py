@@ -9,9 +9,16 @@ import pytest
 from spanwell import conventions as c
 from spanwell.config import Config
 from spanwell.errors import ConfigError
-from spanwell_proxy.caches.exact import cache_key, name_tenant
+from spanwell_proxy.apis.api import Api
+from spanwell_proxy.apis.chat import CHAT
+from spanwell_proxy.apis.messages import MESSAGES
+from spanwell_proxy.apis.responses import RESPONSES
+from spanwell_proxy.caches.exact import cache_key, name_realm, name_tenant
 from spanwell_proxy.caches.settings import read_cache_settings
+from spanwell_proxy.call import begin_call
 from spanwell_proxy.caller import Caller
+from spanwell_proxy.routing.asked import Asked, Assignment
+from spanwell_proxy.routing.policy import WEIGHTED, Policy
 from tests.proxy.access.test_keys import make
 from tests.proxy.backend import WORDS, Backend
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
@@ -203,10 +210,80 @@ def test_without_a_section_there_is_no_cache() -> None:
     [("key", {"ab": False, "bc": False}), ("team", {"ab": True, "bc": False}), ("all", {"ab": True, "bc": True})],
 )
 def test_the_scope_says_who_shares_an_answer(scope: Any, shared: dict[str, bool]) -> None:
-    a, b, c = (name_tenant(Caller(key_id=key, team=team), scope, "") for key, team in ("1x", "2x", "3y"))
+    a, b, c = (name_tenant(Caller(key_id=key, team=team), scope) for key, team in ("1x", "2x", "3y"))
 
     assert {"ab": a == b, "bc": b == c} == shared
 
 
 def test_keys_without_a_team_share_with_nobody() -> None:
-    assert name_tenant(Caller(key_id="1"), "team", "") != name_tenant(Caller(key_id="2"), "team", "")
+    assert name_tenant(Caller(key_id="1"), "team") != name_tenant(Caller(key_id="2"), "team")
+
+
+async def test_a_model_that_only_the_path_names_is_part_of_what_is_asked(
+    where: dict[str, Any], backend: Backend, sink: Sink, tmp_path: Path
+) -> None:
+    document = config(deployment(backend.url), deployment(backend.url, "owl"), cache={"enabled": True})
+    body = {"messages": ASK["messages"]}
+    async with running_proxy(tmp_path, document, sink.port, **where) as proxy:
+        paths = [f"/openai/deployments/{model}/chat/completions" for model in ("fox", "owl", "fox")]
+        replies = [await proxy.post(body, path) for path in paths]
+
+    assert [reply.headers["x-spanwell-cache"] for reply in replies] == ["miss", "miss", "hit"]
+
+
+def realm(api: Api = CHAT, policy: Policy = WEIGHTED, namespace: str = "", **facts: Any) -> str:
+    async def nothing(*_: Any) -> Any: ...
+
+    headers = facts.pop("headers", {})
+    call = begin_call(api, headers, nothing, nothing)
+    call.caller, call.request = Caller(key_id="1", team="birds"), facts.pop("request", {})
+    call.model = call.target = facts.pop("model", "fox")
+    call.asked = Asked({}, 0, **facts)
+    return name_realm(call, "all", namespace, policy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "owl"},
+        {"namespace": "x"},
+        {"api": MESSAGES, "headers": {b"anthropic-beta": b"interleaved-thinking-2025-05-14"}},
+        {"assignment": Assignment("trial", "b", 0.5, "fox-1")},
+        {"policy": Policy(by_tags=True), "tags": frozenset({"eu"})},
+        {"policy": Policy(tiers={"free": frozenset()}), "tier": "paid"},
+    ],
+)
+def test_calls_that_may_be_answered_otherwise_share_nothing(change: dict[str, Any]) -> None:
+    usual = {name: change[name] for name in ("api", "policy") if name in change}
+
+    assert realm(**usual) == realm(**usual)
+    assert realm(**usual) != realm(**usual | change)
+
+
+def test_what_routing_does_not_look_at_keeps_nobody_apart() -> None:
+    assert realm(tags=frozenset({"eu"}), tier="paid", headers={b"anthropic-beta": b"x"}) == realm()
+
+
+def test_a_response_that_its_backend_keeps_is_its_keys_alone() -> None:
+    kept, passing = realm(RESPONSES), realm(RESPONSES, request={"store": False})
+
+    assert "key 1" in kept
+    assert "key 1" not in passing
+
+
+async def test_an_answer_that_is_kept_nowhere_is_no_answer_to_who_wants_it_kept(
+    caching: Proxy, backend: Backend
+) -> None:
+    body = {"model": "fox", "input": f"hi {caching.url}"}
+    passing, kept = [await caching.post(body | said, "/v1/responses") for said in ({"store": False}, {})]
+
+    assert kept.json()["id"] != passing.json()["id"]
+    assert len(backend.requests) == 2
+
+
+async def test_an_answer_that_is_too_old_for_the_request_is_asked_anew(caching: Proxy, backend: Backend) -> None:
+    await caching.post(ask(caching))
+    await asyncio.sleep(0.1)
+    replies = [await caching.post(ask(caching, cache={"s-maxage": most})) for most in (60, 0.05)]
+
+    assert [reply.headers["x-spanwell-cache"] for reply in replies] == ["hit", "miss"]

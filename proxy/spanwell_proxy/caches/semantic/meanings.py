@@ -75,12 +75,12 @@ class Meanings:
             }
         return {"questions": self._index.rows, "kept_apart": dict(self.vetoes), "models": models}
 
-    async def find(self, call: Call, tenant: str) -> Entry | None:
+    async def find(self, call: Call, realm: str) -> Entry | None:
         """The answer to a question like this call's; notes on the call what it will be kept under."""
         settings = self.settings
         if call.model not in settings.models:
             return None
-        question = read_question(call.api.name, tenant, call.request, settings.max_temperature)
+        question = read_question(call.api.name, realm, call.request, settings.max_temperature)
         if question is None or self.is_off(call.model):
             return None
         began = time.perf_counter()
@@ -101,7 +101,7 @@ class Meanings:
                 continue
             entry = await self._shelf.get(near.key, now)
             if entry:
-                call.cache_type, call.cache_similarity = "semantic", round(near.similarity, 4)
+                call.cache_similarity = round(near.similarity, 4)
                 return entry
         return None
 

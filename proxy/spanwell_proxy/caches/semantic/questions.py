@@ -16,13 +16,13 @@ TOOLS: Final = ("tools", "functions", "tool_choice", "function_call")
 
 @dataclass(frozen=True)
 class Question:
-    """`partition` is a digest of all that must be the same: tenant, model, parameters, system prompt, earlier turns."""
+    """`partition` is a digest of all that must be the same: realm, model, parameters, system prompt, earlier turns."""
 
     partition: bytes
     text: str
 
 
-def read_question(api: str, tenant: str, request: Mapping[str, Any], most_temperature: float) -> Question | None:
+def read_question(api: str, realm: str, request: Mapping[str, Any], most_temperature: float) -> Question | None:
     """None where an answer must not be taken from another question: tools, pictures, dice, or nothing to compare."""
     if api not in COMPARED or any(request.get(name) for name in TOOLS):
         return None
@@ -36,7 +36,7 @@ def read_question(api: str, tenant: str, request: Mapping[str, Any], most_temper
     if not text or len(text) > LONGEST_QUESTION:
         return None
     same = {key: value for key, value in request.items() if key not in MEANINGLESS and key != "messages"}
-    told = orjson.dumps([api, tenant, same, messages[:-1]], option=orjson.OPT_SORT_KEYS)
+    told = orjson.dumps([api, realm, same, messages[:-1]], option=orjson.OPT_SORT_KEYS)
     return Question(hashlib.blake2b(told, digest_size=16).digest(), text)
 
 

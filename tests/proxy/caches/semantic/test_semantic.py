@@ -1,5 +1,6 @@
 """A question in other words gets the answer that is there, unless it may mean something else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ async def serving(
     tmp_path: Path, backend: Backend, sink: Sink, where: dict[str, Any], **semantic: Any
 ) -> AsyncIterator[Proxy]:
     cache = {"enabled": True, "semantic": SEMANTIC | semantic}
-    document = config(deployment(backend.url), deployment(backend.url, "judge"), cache=cache)
+    document = config(*(deployment(backend.url, name) for name in ("fox", "judge", "emb")), cache=cache)
     async with running_proxy(tmp_path, document, sink.port, **where) as proxy:
         yield proxy
 
@@ -68,6 +69,34 @@ async def test_a_near_miss_is_asked(
         reply = await proxy.post(after)
 
     assert reply.headers["x-spanwell-cache"] == "miss"
+
+
+async def test_same_questions_at_once_ask_the_backend_once(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    backend.pause_s = 0.2  # for the vectors too: meanwhile the others come
+    async with serving(tmp_path, backend, sink, {}, embedder={"type": "endpoint", "model": "emb"}) as proxy:
+        replies = await asyncio.gather(*(proxy.post(ask("How do I reset my password?")) for _ in range(6)))
+
+    assert [reply.status_code for reply in replies] == [200] * 6
+    assert len([request for request in backend.requests if "messages" in request]) == 1
+
+
+async def test_what_is_too_old_for_the_request_is_no_hit(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    async with serving(tmp_path, backend, sink, {}) as proxy:
+        await proxy.post(ask("How do I reset my password?"))
+        await asyncio.sleep(0.1)
+        reply = await proxy.post(ask("How can I reset my password?", cache={"s-maxage": 0.05}))
+
+    assert reply.headers["x-spanwell-cache"] == "miss"
+
+
+async def test_a_hit_is_not_kept_once_more(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    async with serving(tmp_path, backend, sink, {}) as proxy:
+        await proxy.post(ask("How do I reset my password?"))
+        for _ in range(2):
+            hit = await proxy.post(ask("How can I reset my password?"))
+        kept = (await proxy.get("/admin/cache")).json()["in_memory"]
+
+    assert (hit.headers["x-spanwell-cache"], kept) == ("hit", 1)
 
 
 async def test_tenants_never_share_meanings(backend: Backend, sink: Sink, tmp_path: Path) -> None:
