@@ -6,7 +6,7 @@ Off the path of calls: while the collector is away, what was read last holds.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -33,6 +33,8 @@ UNIT_COLUMNS: Final = {
     "session": ("session_id", "user_id", "key_id"),
     "key": ("key_id",),
 }
+SCORE_FIELDS: Final = ("trace_id", "name", "value")
+SPAN_FIELDS: Final = ("trace_id", "purpose", "user_id", "session_id", "key_id", "attributes")
 Row = Mapping[str, Any]
 
 
@@ -139,10 +141,32 @@ async def _read_arms(session: aiohttp.ClientSession, source: Source, trials: Tri
     asked = [("project", source.project), ("start", start.isoformat()), ("format", "jsonl")]
     asked.append((f"attribute.{EXPERIMENT}", experiment.name))
     url = source.url + "/api/v1/export"
-    spans = (await _get(session, url, [*asked, ("what", "spans")])).splitlines()
-    scores = (await _get(session, url, [*asked, ("what", "scores")])).splitlines()
-    counts = tally_scores(map(orjson.loads, spans), map(orjson.loads, scores), experiment)
-    await trials.store.replace(trial, counts)
+    # Few calls are judged: of the many others nothing is kept.
+    scores = [score async for score in _read_rows(session, url, [*asked, ("what", "scores")], SCORE_FIELDS)]
+    judged = {score["trace_id"] for score in scores}
+    rows = _read_rows(session, url, [*asked, ("what", "spans")], SPAN_FIELDS)
+    spans = [span async for span in rows if span["trace_id"] in judged]
+    await trials.store.replace(trial, tally_scores(spans, scores, experiment))
+
+
+async def _read_rows(
+    session: aiohttp.ClientSession, url: str, asked: Sequence[tuple[str, str]], fields: Sequence[str]
+) -> AsyncIterator[Row]:
+    """Of an export of any size, a row at a time."""
+    rest = b""
+    async with session.get(url, params=asked) as answer:
+        answer.raise_for_status()
+        async for data in answer.content.iter_any():
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield _pick(line, fields)
+    if rest.strip():
+        yield _pick(rest, fields)
+
+
+def _pick(line: bytes, fields: Sequence[str]) -> Row:
+    row = orjson.loads(line)
+    return {name: row[name] for name in fields}
 
 
 async def _get(session: aiohttp.ClientSession, url: str, asked: Sequence[tuple[str, str]]) -> bytes:

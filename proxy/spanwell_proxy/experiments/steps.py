@@ -48,7 +48,7 @@ async def direct(call: Call, gateway: Directed) -> None:
             call.prompt_name, call.prompt_version = joined.arm.prompt.name, joined.arm.prompt.version
     call.asked = Asked(
         call.request,
-        len(call.body),
+        call.text_bytes,
         most_output=call.api.max_tokens(call.request),
         tier=call.tier,
         tags=frozenset(call.tags) if call.tags else NO_TAGS,

@@ -86,6 +86,7 @@ class Trials:
         trials = [self.name_trial(one) for one in self.experiments.values()]
         try:
             shared = await self.store.sync(told, trials)
+            told = []  # is counted: what fails from here on must not count it again
             self._states, self.counts = shared.states, shared.counts
             for experiment in self.experiments.values():
                 await self._begin(experiment)
@@ -102,7 +103,8 @@ class Trials:
         known = self._states.get(experiment.name, State())
         if known.edition != experiment.edition:
             state = State(edition=experiment.edition, at=round(time.time(), 3))
-            await self.store.decide(experiment.name, state, only_if=known)
+            if await self.store.decide(experiment.name, state, only_if=known):
+                self._states = {**self._states, experiment.name: state}
 
     async def _guard(self, experiment: Experiment) -> None:
         known = self._states.get(experiment.name, State())
@@ -123,5 +125,5 @@ class Trials:
             "rolled-back", experiment.arms[0].name, experiment.edition, run, reason, GUARD, round(time.time(), 3)
         )
         if await self.store.decide(experiment.name, state, only_if=known):
+            self._states = {**self._states, experiment.name: state}
             logger.error("experiment %s is rolled back: %s", experiment.name, reason)
-        self._states = {**self._states, experiment.name: state}
