@@ -11,7 +11,7 @@ from typing import Any, Literal
 from spanwell.conventions import HEADER_REQUEST_ID, CacheVerdict
 from spanwell.pricing import Price, Usage
 from spanwell_proxy.apis.api import Api, Document, Reader
-from spanwell_proxy.apis.forms import Part
+from spanwell_proxy.apis.forms import Part, count_text_bytes
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
@@ -137,9 +137,18 @@ class Call:
         return b"00-%s-%s-%s" % (self.trace_id.hex().encode(), span_id.hex().encode(), self.flags)
 
     @property
+    def text_bytes(self) -> int:
+        """About how much text was sent, whatever came beside it."""
+        return count_text_bytes(self.form) if self.form else len(self.body)
+
+    @property
     def size_bytes(self) -> int:
         """About what the telemetry queue holds while this waits in it."""
-        return len(self.body) + len(self.answer) + (self.reader.content_chunks * 64 if self.reader else 0)
+        return (
+            len(self.body) * (2 if self.form else 1)
+            + len(self.answer)
+            + (self.reader.content_chunks * 64 if self.reader else 0)
+        )
 
 
 def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:

@@ -47,6 +47,8 @@ async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
     call.ended = call.ended or time.perf_counter()
     learn(call, gateway)
+    if call.form:  # a sound is not held in memory while its span waits
+        call.body, call.form = b"", ()
     if call.caller:
         gateway.telemetry.put(call)
     else:

@@ -88,8 +88,13 @@ def most_pusd(body: bytes, output_tokens: int, rates: Rates, *, plain: bool) -> 
     return most_input_tokens(body) * rates.any_input + output_tokens * rates.any_output + rates.request
 
 
-def usual_tokens(body: bytes, output_tokens: int | None, answers: int) -> int:
+def most_form_pusd(text_bytes: int, output_tokens: int, rates: Rates) -> int:
+    """The same, of a form with pictures or a sound."""
+    return text_bytes * rates.any_input + output_tokens * rates.any_output + rates.request
+
+
+def usual_tokens(text_bytes: int, output_tokens: int | None, answers: int) -> int:
     """What counts for a rate until the call has ended: rates even out within a minute, so likely is enough."""
     return (
-        len(body) // USUAL_BYTES_A_TOKEN + (USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens) * answers
+        text_bytes // USUAL_BYTES_A_TOKEN + (USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens) * answers
     )

@@ -18,6 +18,7 @@ from spanwell_proxy.limits.estimates import (
     Rates,
     find_rates,
     is_plain,
+    most_form_pusd,
     most_pusd,
     to_pusd,
     usual_tokens,
@@ -128,7 +129,7 @@ def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[
         elif not quota.limits:
             amount = 0
         elif quota.unit == "tokens":  # a call that may use more than a minute's runs alone
-            amount = min(usual_tokens(call.body, asked, answers), quota.limits[0].amount)
+            amount = min(usual_tokens(call.text_bytes, asked, answers), quota.limits[0].amount)
         else:
             amount = _most_pusd(call, asked, answers, gateway)
         needs.append((account, amount))
@@ -138,10 +139,12 @@ def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[
 def _most_pusd(call: Call, asked: int | None, answers: int, gateway: Gateway) -> int:
     limiter, now = gateway.limits, gateway.limits.engine.now()
     tier = read_service_tier(None, call.request.get("service_tier"))
-    key = (call.target, tier, len(call.body) >= LONG_INPUT_TOKENS)
+    key = (call.target, tier, call.text_bytes >= LONG_INPUT_TOKENS)
     rates = limiter.recall_rates(key, now) or limiter.keep_rates(key, now, _look_up_rates(key, now, gateway))
     output_tokens = (rates.output_tokens if asked is None else asked) * answers
     pieces = PIECE_PUSD * answers if call.api.pieces else 0
+    if call.form:
+        return most_form_pusd(call.text_bytes, output_tokens, rates) + pieces
     return most_pusd(call.body, output_tokens, rates, plain=is_plain(call.request)) + pieces
 
 

@@ -11,7 +11,6 @@ from spanwell_proxy.apis.usage import estimate_usage, find_tier, read_service_ti
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
 
-FILE_BYTES = 4 * 1024  # of text, that are as dear as a file: about a thousand tokens
 COUNTS = tuple(field.name for field in fields(Usage))
 
 
@@ -68,17 +67,10 @@ def _complete(call: Call, reported: Usage | None, reader: Reader | None) -> tupl
     chunks = reader.content_chunks if reader else 0
     if reported is None:
         is_silent = call.api.max_tokens(call.request) == 0  # vectors and verdicts are not made of tokens
-        return estimate_usage(_count_sent(call), chunks, 0 if is_silent else len(call.answer)), True
+        return estimate_usage(call.text_bytes, chunks, 0 if is_silent else len(call.answer)), True
     if reader and reader.usage_is_partial:
         return replace(reported, output=max(reported.output, chunks)), True
     return reported, False
-
-
-def _count_sent(call: Call) -> int:
-    """The bytes of text in a request: a picture or a sound in a form has not a token every four bytes."""
-    if not call.form:
-        return len(call.body)
-    return sum(FILE_BYTES if part.filename is not None else len(part.content) for part in call.form)
 
 
 def _add_others(call: Call, tried: Attempt | None) -> None:

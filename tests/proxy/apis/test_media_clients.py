@@ -201,6 +201,15 @@ async def test_a_sound_is_not_billed_as_if_its_bytes_were_text(proxy: Proxy, med
     assert tokens < 10_000
 
 
+async def test_a_long_sound_fits_a_small_budget(proxy: Proxy) -> None:
+    budget = {"usd": "1", "period": "day"}
+    made = await proxy.post({"name": "k", "models": ["draw"], "budgets": [budget], "tpm": 20_000}, "/admin/keys")
+    async with proxy.client(made.json()["key"]) as client:
+        answer = await client.audio.transcriptions.create(model="draw", file=("a.mp3", bytes(2_000_000)))
+
+    assert answer.text == SPOKEN
+
+
 async def test_a_sound_is_translated(proxy: Proxy) -> None:
     async with proxy.client() as client:
         answer = await client.audio.translations.create(model="listen", file=("a.mp3", SOUND))
