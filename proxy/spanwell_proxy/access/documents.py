@@ -26,17 +26,27 @@ def read_caller(
 ) -> Caller:
     """Who calls with a key. Its team and its user bound it too, where they are known."""
     owners = (key, team, user)
-    role: Role = user.get("role") or ""
     return Caller(
         key_id=key_id,
         team=key["team"],
         user=key["user"],
-        role=role,
+        role=_role(key, user),
         allowed=tuple(read_names(one["models"], groups) for one in owners if one.get("models")),
         limits=_limits(key, team, user),
         expires_at=min((one["expires_at"] for one in owners if one.get("expires_at") is not None), default=None),
         metadata=key.get("metadata") or {},
     )
+
+
+def _role(key: Mapping[str, Any], user: Mapping[str, Any]) -> Role:
+    """A role counts with keys of the user's own team, and an administrator's with keys of no team.
+
+    Who administers a team makes its keys, for whichever user: none of them may open more than that team.
+    """
+    role: Role = user.get("role") or ""
+    if role == "admin":
+        return "" if key["team"] else role
+    return role if (user.get("team") or key["team"]) == key["team"] else ""
 
 
 def _limits(key: Mapping[str, Any], team: Mapping[str, Any], user: Mapping[str, Any]) -> dict[Owner, Limits]:

@@ -40,6 +40,7 @@ class KeyRing:
         self._secrets: dict[str, list[bytes]] = {}  # by key id
         self._seen = -1
         self._reading = asyncio.Lock()
+        self._begun, self._read = 0, 0  # the latest reading that began, and that came to its end
         self.set_master_key(master_key)
 
     def set_master_key(self, master_key: str) -> None:
@@ -89,9 +90,17 @@ class KeyRing:
         return None if user is None else read_limits(user)
 
     async def refresh(self) -> bool:
-        """Read what was changed; whether anything was. Raises RecordsAwayError."""
+        """Read what was changed; whether anything was. Raises RecordsAwayError.
+
+        Who comes while one reads is content with the next: however many wrong keys are tried, they wait for two.
+        """
+        begun = self._begun
         async with self._reading:
+            if self._read > begun:
+                return False
+            self._begun = number = self._begun + 1
             records = await self._records.read_since(self._seen)
+            self._read = number
             last = max((record.revision for record in records), default=max(self._seen, 0))
             if last < self._seen:  # the records are others, such as those of a backup
                 self._forget()

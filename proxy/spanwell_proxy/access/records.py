@@ -125,7 +125,8 @@ def _write(state: sqlite3.Connection, change: Change) -> bool:
         ).fetchone()
         if (0 if row is None or row[1] else row[0]) != change.revision:
             return False
-        state.execute("DELETE FROM secrets WHERE key_id = ?", (change.id,))
+        if change.kind == "key":  # a team may have the id of a key as its name
+            state.execute("DELETE FROM secrets WHERE key_id = ?", (change.id,))
         _claim(state, change.id, change.secrets)
         text = None if change.document is None else orjson.dumps(change.document).decode()
         state.execute(

@@ -26,8 +26,10 @@ for at = 6, #ARGV do
   local owner = redis.call('HGET', secrets, ARGV[at])
   if owner and owner ~= id then return -1 end
 end
-for _, old in ipairs(redis.call('SMEMBERS', secrets .. ':' .. id)) do redis.call('HDEL', secrets, old) end
-redis.call('DEL', secrets .. ':' .. id)
+if string.sub(name, 1, 4) == 'key:' then  -- a team may have the id of a key as its name
+  for _, old in ipairs(redis.call('SMEMBERS', secrets .. ':' .. id)) do redis.call('HDEL', secrets, old) end
+  redis.call('DEL', secrets .. ':' .. id)
+end
 for at = 6, #ARGV do
   redis.call('HSET', secrets, ARGV[at], id)
   redis.call('SADD', secrets .. ':' .. id, ARGV[at])

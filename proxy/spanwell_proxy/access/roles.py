@@ -19,7 +19,7 @@ def may(actor: Caller, action: Action, kind: Kind, name: str, document: Mapping[
     |---|---|
     | admin | everything |
     | team_admin | everything with keys and users of the own team; read the team |
-    | member | read, rotate and block the own keys; read itself and the team |
+    | member | read, rotate and block the own keys of the same team; read itself and the team |
     | viewer | read keys, users and spending of the own team |
     """
     if actor.operator or actor.role == "admin":
@@ -33,7 +33,11 @@ def may(actor: Caller, action: Action, kind: Kind, name: str, document: Mapping[
         return own_team and action == "read"
     if actor.role == "member":
         return bool(actor.user) and (
-            (kind == "key" and document.get("user") == actor.user and action in OWN)
+            (
+                kind == "key"
+                and action in OWN
+                and (document.get("user"), document.get("team")) == (actor.user, actor.team)
+            )
             or (kind == "user" and name == actor.user and action == "read")
         )
     return False

@@ -5,14 +5,32 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+import orjson
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from spanwell_proxy.access.records import Document
 
-Name = Annotated[str, Field(max_length=256)]
-Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s/?#%]+$")]
+LONGEST_METADATA_BYTES: Final = 16_384  # every change is kept in the audit log, with what it changed
+
+
+def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for what cannot be stored."""
+    try:
+        size = len(orjson.dumps(metadata))
+    except TypeError as error:  # such as a number of more than 64 bits
+        raise ValueError(f"it cannot be stored: {error}") from None
+    if size > LONGEST_METADATA_BYTES:
+        raise ValueError(f"it has {size} bytes as JSON; at most {LONGEST_METADATA_BYTES} are kept")
+    return metadata
+
+
+Name = Annotated[str, Field(max_length=256, pattern=r"^\P{Cc}*$")]  # terminals show them
+Id = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s\p{Cc}/?#%]+$")]
 Rate = Annotated[int, Field(ge=0, le=10**12)]
 Models = Annotated[list[Name], Field(max_length=1000)]
+Metadata = Annotated[dict[str, Any], AfterValidator(check_metadata)]
+# A moment near the ends of the calendar is none in every time zone.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(9999, 12, 30, tzinfo=UTC))]
 TIMES: Final = ("created_at", "expires_at")
 STORED_AS_TEXT: Final = "usd"  # a float would lose digits
 
@@ -42,8 +60,8 @@ class TeamIn(BaseModel):
     rpm: Rate | None = None
     tpm: Rate | None = None
     concurrency: Rate | None = None
-    expires_at: AwareDatetime | None = None
-    metadata: dict[str, Any] = {}
+    expires_at: Moment | None = None
+    metadata: Metadata = {}
 
 
 class UserIn(TeamIn):
@@ -72,8 +90,8 @@ class TeamPatch(BaseModel):
     rpm: Rate | None = None
     tpm: Rate | None = None
     concurrency: Rate | None = None
-    expires_at: AwareDatetime | None = None
-    metadata: dict[str, Any] = {}
+    expires_at: Moment | None = None
+    metadata: Metadata = {}
 
 
 class UserPatch(TeamPatch):

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from spanwell_proxy.access.directory import Directory
 from spanwell_proxy.access.keys import OPERATOR, KeyRing
-from spanwell_proxy.access.records import Document, Records, RecordsAwayError, SqliteRecords
+from spanwell_proxy.access.records import Document, Record, Records, RecordsAwayError, SqliteRecords
 from spanwell_proxy.access.redis import RedisRecords
 from spanwell_proxy.caller import Caller, Role
 from spanwell_proxy.failures import ApiError
@@ -218,6 +218,44 @@ async def test_a_teams_administrator_gives_no_role_above_its_own_and_moves_nothi
     assert not await works(directory.change(boss, "change", "user", "bob", lambda document: document | {"team": "x"}))
 
 
+@pytest.mark.parametrize(
+    ("user", "team", "role"),
+    [
+        ({"role": "team_admin", "team": "red"}, "red", "team_admin"),
+        ({"role": "team_admin", "team": "blue"}, "red", ""),
+        ({"role": "member", "team": ""}, "red", "member"),
+        ({"role": "admin", "team": ""}, "", "admin"),
+        ({"role": "admin", "team": "red"}, "", "admin"),
+        ({"role": "admin", "team": ""}, "red", ""),
+        ({"role": "admin", "team": "red"}, "red", ""),
+    ],
+)
+async def test_a_teams_key_opens_no_more_than_the_team_whoevers_it_is(
+    directory: Directory, records: Records, user: Document, team: str, role: Role
+) -> None:
+    await directory.make(OPERATOR, "user", "ada", user)
+    _, secret = await directory.make_key(OPERATOR, KEY | {"team": team})
+
+    caller = await find(await ring_of(records), secret)
+
+    assert isinstance(caller, Caller)
+    assert caller.role == role
+
+
+async def test_a_member_rotates_no_key_of_another_team(directory: Directory) -> None:
+    elsewhere, _ = await directory.make_key(OPERATOR, KEY | {"team": "blue"})
+
+    assert not await works(directory.rotate(ADA, elsewhere, 60))
+
+
+async def test_a_team_named_like_a_key_does_not_free_its_secret(directory: Directory) -> None:
+    key_id, _ = await directory.make_key(OPERATOR, KEY, "sk-given-elsewhere")
+    await directory.make(OPERATOR, "team", key_id, {"models": []})
+
+    with pytest.raises(ApiError, match="exists already"):
+        await directory.make_key(OPERATOR, KEY, "sk-given-elsewhere")
+
+
 async def test_records_that_were_replaced_are_read_anew(redis_url: str, records: Records, tmp_path: Path) -> None:
     directory, others = Directory(records), SqliteRecords(tmp_path / "other.db")
     first = [await directory.make_key(OPERATOR, KEY) for _ in range(3)]
@@ -230,6 +268,22 @@ async def test_records_that_were_replaced_are_read_anew(redis_url: str, records:
     assert isinstance(await find(ring, secret), Caller)
     assert await find(ring, first[0][1]) == 401
     await others.close()
+
+
+async def test_a_crowd_of_wrong_keys_reads_the_records_twice_at_most(records: Records) -> None:
+    ring, reads = await ring_of(records), 0
+
+    class Counted:
+        async def read_since(self, revision: int) -> list[Record]:
+            nonlocal reads
+            reads += 1
+            return await records.read_since(revision)
+
+    ring._records = cast(Records, Counted())
+    found = await asyncio.gather(*(find(ring, f"sk-wrong-{at}") for at in range(50)))
+
+    assert found == [401] * 50
+    assert reads <= 2
 
 
 async def test_records_that_are_away_say_so_and_let_nobody_in() -> None:
