@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from spanwell.conventions import HEADER_TAGS, HEADER_TIER
+from spanwell.conventions import HEADER_CACHE, HEADER_TAGS, HEADER_TIER
+from spanwell_proxy.apis.api import Api
 from spanwell_proxy.call import Call
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.experiments.store import Observation
@@ -16,11 +17,12 @@ from spanwell_proxy.orders import Answered, Order
 from spanwell_proxy.routing.asked import Asked, Assignment
 from spanwell_proxy.routing.experiments import Arm, Experiment, Joined, apply_arm, join, wants_copy
 from spanwell_proxy.routing.guardrails import ASSIGNED, ERRORS, to_observation
+from spanwell_proxy.routing.repeating import acts
 
 SHADOW: Final = "shadow"  # the purpose of a copy
 MOST_COPIES: Final = 32  # under way at once; others are not made
 NO_TAGS: Final[frozenset[str]] = frozenset()
-TAGS, TIER = HEADER_TAGS.encode(), HEADER_TIER.encode()
+TAGS, TIER, CACHE = HEADER_TAGS.encode(), HEADER_TIER.encode(), HEADER_CACHE.encode()
 
 
 class Directed(Protocol):
@@ -79,21 +81,29 @@ def _observe(call: Call, joined: Joined) -> Observation:
 def _send_copy(call: Call, joined: Joined, arm: Arm, gateway: Directed) -> None:
     """Ask the shadow arm the same, after the client has its answer; nobody pays or waits for it."""
     copies = gateway.trials.copies
-    if len(copies) >= MOST_COPIES:
+    if len(copies) >= MOST_COPIES or not _may_copy(call.api, joined.asked):
         return
     request = apply_arm(arm, joined.asked) | {"model": arm.model or call.model}
+    if call.api.keeps_answers or "store" in request:
+        request["store"] = False
     order = Order(
         call.api,
         orjson.dumps(request),
         Caller(operator=True),
         purpose=SHADOW,
         parent=call,
-        headers={TAGS: ",".join(call.tags).encode(), TIER: call.tier.encode()},
+        headers={TAGS: ",".join(call.tags).encode(), TIER: call.tier.encode(), CACHE: b"no-store"},
         assignment=Assignment(joined.experiment.name, arm.name, 1.0, arm.deployment),
     )
     task = asyncio.create_task(_ask(order, joined, arm, gateway))
     copies.add(task)
     task.add_done_callback(copies.discard)
+
+
+def _may_copy(api: Api, asked: Mapping[str, Any]) -> bool:
+    """Not what would be done twice, nor what goes on with an answer that only its own backend knows."""
+    goes_on = api.goes_on_with is not None and bool(api.goes_on_with(asked))
+    return not (api.takes_form or goes_on or acts(asked))
 
 
 async def _ask(order: Order, joined: Joined, arm: Arm, gateway: Directed) -> None:

@@ -21,10 +21,11 @@ ARMS = {"old": {"weight": 1}, "new": {"weight": 1, "model": "owl", "params": {"t
 
 @asynccontextmanager
 async def experimenting(
-    data: Path, sink: Sink, fox: Backend, owl: Backend, trial: dict[str, Any], **settings: Any
+    data: Path, sink: Sink, fox: Backend, owl: Backend, trial: dict[str, Any], *, cache: Any = None, **settings: Any
 ) -> AsyncIterator[Proxy]:
     models = deployment(fox.url), deployment(owl.url, "owl")
     document = config(*models, routing={"experiments": {"trial": {"model": "fox", "control": "old", **trial}}})
+    document |= {} if cache is None else {"cache": cache}
     async with running_proxy(data, document, sink.port, **settings) as proxy:
         yield proxy
 
@@ -142,6 +143,25 @@ async def test_a_shadow_gets_copies_that_nobody_waits_for(backend: Backend, sink
     assert {span.attributes["spanwell.shadow_of"] for span in copies} == asked
     assert {span.attributes["spanwell.experiment.arm"] for span in copies} == {"copy"}
     assert {request["top_p"] for request in owl.requests} == {0.5}
+
+
+async def test_a_shadow_is_asked_anew_stores_nothing_and_does_nothing_twice(
+    backend: Backend, sink: Sink, tmp_path: Path
+) -> None:
+    trial = {"arms": {"old": {}, "copy": {"shadow": 1.0, "model": "owl"}}}
+    async with (
+        running_backend() as owl,
+        experimenting(tmp_path, sink, backend, owl, trial, cache={"enabled": True}) as proxy,
+    ):
+        for asked in (ASK, ASK, ASK | {"store": True}):
+            await proxy.post(asked, x_spanwell_cache="no-cache")
+        question = {"model": "fox", "input": "Do foxes sleep?"}
+        for more in ({}, {"tools": [{"type": "mcp"}]}, {"previous_response_id": "resp_1"}):
+            await proxy.post(question | more, "/v1/responses")
+        await until(lambda: len(owl.requests) >= 4)
+        await asyncio.sleep(0.1)
+
+    assert [request.get("store") for request in owl.requests] == [None, None, False, False]
 
 
 async def test_a_slow_shadow_delays_nobody(backend: Backend, sink: Sink, tmp_path: Path) -> None:
