@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from spanwell_proxy.admin.acting import read_actor
-from spanwell_proxy.failures import ApiError
+from spanwell_proxy.failures import ApiError, bad_request
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.routing.asked import Asked
 from spanwell_proxy.routing.choosing import foresee
@@ -54,7 +54,7 @@ async def explain(question: QuestionIn, request: Request) -> dict[str, Any]:
     group, policy = gateway.find_group(name), gateway.find_policy(name)
     if not group:
         raise ApiError(404, "model_not_found", f"the model {name!r} does not exist", param="model")
-    size, most = len(orjson.dumps(question.request)), question.request.get("max_tokens")
+    size, most = _measure(question.request), question.request.get("max_tokens")
     asked = Asked(
         question.request,
         size,
@@ -79,6 +79,14 @@ async def explain(question: QuestionIn, request: Request) -> dict[str, Any]:
             for one in group
         ],
     }
+
+
+def _measure(asked: dict[str, Any]) -> int:
+    """Bytes that the request would have. Raises ApiError 400 for what a call could not be."""
+    try:
+        return len(orjson.dumps(asked))
+    except TypeError as error:
+        raise bad_request(f"the request is no JSON that a backend could read: {error}", "request") from error
 
 
 def _show_route(name: str, gateway: Gateway, now: float) -> dict[str, Any]:

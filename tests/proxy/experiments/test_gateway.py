@@ -216,3 +216,12 @@ async def test_a_request_is_explained(backend: Backend, sink: Sink, tmp_path: Pa
     assert [route["model"] for route in listed] == ["fox", "owl", "smart"]
     assert names == ["fox", "owl", "smart"]
     assert ASK["model"] == "fox"
+
+
+@pytest.mark.parametrize("value", [b"123456789012345678901234567890", rb'"\ud800"'])
+async def test_what_no_call_could_be_is_not_explained(proxy: Proxy, value: bytes) -> None:
+    body = b'{"request": {"model": "fox", "user": %s}}' % value
+
+    refused = await proxy.post(body, "/admin/routes/explain", content_type="application/json")
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "request")
