@@ -14,7 +14,7 @@ KEYS: Final = (
     *("usd_per_gpu_hour", "gpus", "capacity", "health", "scrape"),
 )
 HEALTH_KEYS: Final = ("path", "every_seconds", "timeout_seconds", "failures")
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\[\]-]{0,127}")
+NAME: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]{0,127}")
 LONGEST_KEY: Final = 4096
 AUTO: Final = "auto"
 
@@ -106,11 +106,12 @@ def _read_url(item: Mapping[str, Any], where: str) -> tuple[str, str, str]:
     try:
         parts = urlsplit(text)
         port = parts.port or (443 if parts.scheme == "https" else 80)
+        (parts.hostname or "").encode("idna")
     except ValueError:
         parts, port = urlsplit(""), 0
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isascii() or not text.isprintable():
         raise ConfigError(f"{where}.url: write the server's address, such as http://gpu-0:8000")
-    if parts.username or parts.query or parts.fragment or parts.path not in ("", "/v1") or " " in text:
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in ("", "/v1") or " " in text:
         raise ConfigError(
             f"{where}.url: write scheme, host and port alone, such as http://gpu-0:8000; a key is api_key"
         )

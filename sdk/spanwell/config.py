@@ -144,7 +144,7 @@ def _read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-13-01, brackets without end
         raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
 
 
@@ -171,7 +171,8 @@ def _check_section(where: str, value: Any, *, is_list: bool) -> None:
 
 def _resolve(value: Any, environ: Mapping[str, str], where: str) -> Any:
     if isinstance(value, dict):
-        return {key: _resolve(item, environ, f"{where}.{key}") for key, item in value.items()}
+        # Whatever is told to a backend of it is JSON, which knows no other names: `logit_bias: {50256: -100}`.
+        return {str(key): _resolve(item, environ, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [_resolve(item, environ, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, str) and value.startswith(REFERENCE):

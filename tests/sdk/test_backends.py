@@ -19,6 +19,12 @@ def test_an_address_is_enough() -> None:
     assert (backend.models, backend.health, backend.scrape) == (None, Health(), True)
 
 
+def test_an_address_of_numbers_is_a_name_too() -> None:
+    (backend,) = read({"url": "http://[::1]:8000"})
+
+    assert (backend.name, backend.address) == ("[::1]:8000", "[::1]:8000")
+
+
 def test_models_are_all_or_some_or_have_names_of_ones_own() -> None:
     named = [{"url": f"http://gpu-{at}", "models": given} for at, given in enumerate(["auto", ["a"], {"chat": "a"}])]
 
@@ -31,7 +37,9 @@ def test_models_are_all_or_some_or_have_names_of_ones_own() -> None:
         ({}, r"backends\[0\].url: write the server's address"),
         ({"url": "gpu:8000"}, "url"),
         ({"url": "http://gpu:99999"}, "url"),
+        ({"url": "http://gpu..local"}, "url: write the server's address"),
         ({"url": "http://root:word@gpu"}, "url: write scheme, host and port alone"),
+        ({"url": "http://:word@gpu"}, "url: write scheme, host and port alone"),
         ({"url": "http://gpu/v1/chat"}, "url: write scheme, host and port alone"),
         ({"url": "http://gpu", "name": "a/b"}, "name: write letters"),
         ({"url": "http://gpu", "api_key": "a b"}, "api_key"),

@@ -33,6 +33,12 @@ def test_references_are_resolved_at_any_depth(tmp_path: Path) -> None:
     assert config.source == str(path)
 
 
+def test_names_are_texts_as_in_json(tmp_path: Path) -> None:
+    path = write(tmp_path, "model_list: [{litellm_params: {logit_bias: {50256: -100}}}]")
+
+    assert load_config(path).model_list == [{"litellm_params": {"logit_bias": {"50256": -100}}}]
+
+
 def test_the_real_environment_wins_over_the_files(tmp_path: Path) -> None:
     path = write(tmp_path, "environment_variables: {REGION: north}\nlitellm_settings: {region: os.environ/REGION}\n")
 
@@ -53,6 +59,9 @@ def test_an_empty_section_is_a_missing_one(tmp_path: Path) -> None:
         ("environment_variables: [A]", "environment_variables must be a mapping"),
         ("- a", "must be a mapping"),
         ("a: [", "not YAML"),
+        ("cache: {since: 2026-13-01}", "not YAML: month must be in 1..12"),
+        ("cache: {size: !!int many}", "not YAML: invalid literal"),
+        ("cache: " + "[" * 3000, "not YAML"),
         ("general_settings: {master_key: os.environ/NOT_SET}", "master_key: environment variable NOT_SET is not set"),
         ("1: 2", "unknown key 1"),
     ],

@@ -71,12 +71,12 @@ class Entry:
         return str(self.item["model_name"])
 
     def _find_credential(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        name = own.get("litellm_credential_name")
-        if name is None:
+        name = read_text(own, "litellm_credential_name", f"{self.where}.litellm_params")
+        if not name:
             return {}
         if name not in self.context.credentials:
             raise ConfigError(
-                f"{self.where}.litellm_params.litellm_credential_name: {str(name)[:80]!r} is no credential_name of "
+                f"{self.where}.litellm_params.litellm_credential_name: {name[:80]!r} is no credential_name of "
                 "credential_list"
             )
         return self.context.credentials[name]
@@ -221,10 +221,11 @@ def _read_address(params: Mapping[str, Any], prefix: str, model: str, provider: 
     base = read_text(params, "api_base", where) or (provider.api_base if provider else "")
     located, query = locate(prefix, base, model, params) if provider else (base.rstrip("/"), "")
     parts = urlsplit(located)
-    if provider and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query):
+    if provider and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query):
         raise ConfigError(f"{where}.api_base: write a URL such as http://127.0.0.1:8000/v1")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
+        (parts.hostname or "").encode("idna")  # else the first call to it would find out
     except ValueError as error:
         raise ConfigError(f"{where}.api_base: {error}") from error
     origin = f"{parts.scheme}://{parts.netloc}"

@@ -1,5 +1,6 @@
 """Typed values out of a section of the file. Each raises ConfigError, naming the key and what is allowed."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_number(section: Mapping[str, Any], key: str, default: float, where: str
             value = float(value)
         except ValueError:
             value = -1
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ConfigError(f"{where}.{key}: write a number that is not negative")
     return float(value)
 

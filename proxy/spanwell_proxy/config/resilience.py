@@ -143,7 +143,8 @@ def _read_named(listed: Any, where: str) -> dict[str, tuple[str, ...]]:
 
 def _read_models(listed: Any, where: str) -> tuple[str, ...]:
     """LiteLLM also takes `{model: name}` with parameters of the fallback's own; only the name counts here."""
-    names = [item.get("model") if isinstance(item, dict) else item for item in listed if listed != ""]
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in names):
+    given = listed if isinstance(listed, list) else [None]
+    names = [item.get("model") if isinstance(item, dict) else item for item in given]
+    if not all(isinstance(name, str) for name in names):
         raise ConfigError(f'{where}: write a list such as [{{"a": ["b"]}}]')
     return tuple(str(name) for name in names)

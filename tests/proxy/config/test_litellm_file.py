@@ -164,6 +164,7 @@ def test_what_counts_must_have_its_variable(tmp_path: Path) -> None:
         ({"routing_strategy": "fastest"}, "routing_strategy: 'fastest' is not known; allowed are simple-shuffle"),
         ({"retry_policy": {"OddErrorRetries": 1}}, "retry_policy.OddErrorRetries: not known; allowed are BadRequest"),
         ({"model_group_alias": {"a": "nobody"}}, "model_group_alias: 'nobody' is no model_name"),
+        ({"default_fallbacks": 3}, "default_fallbacks: write a list"),
         ({"default_fallbacks": ["nobody"]}, "default_fallbacks: 'nobody' is no model_name"),
         ({"enable_tag_filtering": "maybe"}, "enable_tag_filtering: write true or false"),
     ],
