@@ -58,7 +58,7 @@ async def add_backend(request: Request, document: dict[str, Any] = Body()) -> di
         raise ApiError(409, "backend_exists", f"there is a backend {backend.name!r}; drain and remove it first")
     logger.info("backend %s was added", backend.name)
     await watcher.follow()
-    return _show(await watcher.look(backend.name), 0)
+    return _show(await watcher.look(_find(watcher, backend.name)), 0)
 
 
 @router.post("/backends/{name}/drain")

@@ -26,8 +26,9 @@ class ProbeError(Exception):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """No redirect is followed, no cookie kept, no proxy variable read."""
+    """No redirect is followed, no cookie kept, no proxy variable read, nothing unpacked: few bytes may hold many."""
     return aiohttp.ClientSession(
+        auto_decompress=False,
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=15),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
@@ -82,7 +83,7 @@ async def _get(session: aiohttp.ClientSession, backend: Backend, path: str) -> b
             return body
     except TimeoutError:
         raise ProbeError(f"{path} did not answer within {backend.health.timeout_seconds:g} s") from None
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # the last: a host that no resolver takes
         reason = error.os_error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
         raise ProbeError(f"{path}: {reason or type(error).__name__}") from None
 

@@ -127,9 +127,8 @@ class Watcher:
         """Entries of `model_list` for all that is watched."""
         return [entry for one in self.watched.values() for entry in list_entries(one.backend, one.served)]
 
-    async def look(self, name: str) -> Watched:
-        """One backend, once it was asked how it is."""
-        one = self.watched[name]
+    async def look(self, one: Watched) -> Watched:
+        """A backend, once it was asked how it is, or was taken out."""
         await one.was_asked.wait()
         return one
 
@@ -174,7 +173,7 @@ class Watcher:
         self._tasks[backend.name] = start_task(self._keep_looking(one))
 
     def _forget(self, name: str) -> None:
-        del self.watched[name]
+        self.watched.pop(name).was_asked.set()  # who waits for it would do so for good
         self._tasks.pop(name).cancel()
         hide_backend(name)
 

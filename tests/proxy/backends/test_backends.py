@@ -225,6 +225,17 @@ async def test_what_cannot_be_added_is_told(
     assert told in answer.json()["error"]["message"]
 
 
+async def test_who_waits_for_a_backend_that_is_taken_out_is_answered(tmp_path: Path, sink: Sink) -> None:
+    slow = {"every_seconds": 1, "timeout_seconds": 30}
+    async with running_server(hangs=True) as server, serving(tmp_path, sink) as proxy:
+        adding = asyncio.create_task(proxy.post(backend(server, health=slow), "/admin/backends", timeout_s=5))
+        await until_status(proxy, "away")
+        await proxy.delete("/admin/backends/gpu-0")
+        answer = await adding
+
+    assert answer.status_code == 201
+
+
 async def test_a_backend_of_the_file_is_not_removed(tmp_path: Path, sink: Sink) -> None:
     async with running_server() as server, serving(tmp_path, sink, backend(server)) as proxy:
         refused = await proxy.delete("/admin/backends/gpu-0")
