@@ -73,7 +73,7 @@ async def _get_stored(store: SqliteStore, key: bytes) -> bytes | None:
 
 async def _put(shelf: Shelf, key: bytes) -> None:
     now = time.time()
-    shelf.put(key, Entry("d", "m", "m", "k", "t" * 32, now, now + 600, 12.0, Decimal("0.001"), BODY))
+    shelf.put(key, Entry("d", "m", "m", "k", "t" * 32, now, now, now + 600, 12.0, Decimal("0.001"), BODY))
 
 
 async def _show_semantic() -> None:

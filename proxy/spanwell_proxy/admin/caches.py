@@ -57,12 +57,13 @@ async def read_cache(cache: Found) -> dict[str, Any]:
 
 @router.post("/purge")
 async def purge(wanted: PurgeIn, cache: Found) -> dict[str, Any]:
-    """From now on no answer counts that was kept before; in other workers within a second."""
+    """From now on no answer counts that was asked for before; in other workers within a second."""
     named = [f"{name}:{value}" for name, value in (("model", wanted.model), ("key", wanted.key)) if value]
     named += ["all"] if wanted.all else []
     if len(named) != 1:
         raise bad_request("write one of model, key and all", "model")
-    await cache.shelf.purge(named[0])
+    if not await cache.shelf.purge(named[0]):
+        raise ApiError(503, "state_unavailable", "nothing was purged: the cache cannot be written now; try again")
     return {"purged": named[0]}
 
 

@@ -10,7 +10,7 @@ from spanwell.pricing import write_usd
 from spanwell_proxy.call import Call
 
 LONGEST_ANSWER_BYTES: Final = 1024 * 1024
-FACTS: Final = ("deployment", "served", "model", "key_id", "trace_id", "stored_at", "expires_at", "took_ms")
+FACTS: Final = ("deployment", "served", "model", "key_id", "trace_id", "asked_at", "stored_at", "expires_at", "took_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Entry:
     model: str  # as it was asked for
     key_id: str
     trace_id: str
+    asked_at: float  # one that was asked for before a purge does not count after it
     stored_at: float
     expires_at: float
     took_ms: float
@@ -35,11 +36,15 @@ def encode(entry: Entry) -> bytes:
     return orjson.dumps(facts | {"cost_usd": cost}) + b"\n" + entry.body
 
 
-def decode(stored: bytes) -> Entry:
+def decode(stored: bytes) -> Entry | None:
+    """None for what another version of this has written: hosts are not updated at once."""
     head, _, body = stored.partition(b"\n")
-    facts = orjson.loads(head)
-    cost = facts.pop("cost_usd")
-    return Entry(**facts, cost_usd=None if cost is None else Decimal(cost), body=body)
+    try:
+        facts = orjson.loads(head)
+        cost = facts.pop("cost_usd")
+        return Entry(**facts, cost_usd=None if cost is None else Decimal(cost), body=body)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return None
 
 
 def make_entry(call: Call, now: float, ttl_s: float) -> Entry | None:
@@ -58,6 +63,7 @@ def make_entry(call: Call, now: float, ttl_s: float) -> Entry | None:
         model=call.model,
         key_id=call.caller.key_id if call.caller else "",
         trace_id=call.trace_id.hex(),
+        asked_at=call.started_ns / 1e9,
         stored_at=now,
         expires_at=now + ttl_s,
         took_ms=round((call.ended - call.started) * 1000, 3),

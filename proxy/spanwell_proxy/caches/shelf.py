@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, Protocol
 from spanwell_proxy.caches.entry import Entry, decode, encode
 
 WRITE_EVERY_S: Final = 0.05
+LOOK_EVERY_S: Final = 0.5
 MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
-OVERHEAD_BYTES: Final = 200  # of an entry in memory, beside its bytes
+OVERHEAD_BYTES: Final = 850  # of an entry in memory, beside its bytes: measured
 
 
 class Put(NamedTuple):
@@ -31,10 +32,14 @@ class Store(Protocol):
 
     async def put_many(self, puts: Sequence[Put]) -> None: ...
 
-    async def purge(self, what: str, at: float) -> None:
-        """Let no answer count that was kept before `at`: of `model:NAME`, of `key:ID`, or of `all`."""
+    async def purge(self, what: str, at: float) -> bool:
+        """Let no answer count that was asked for before `at`: of `model:NAME`, of `key:ID`, or of `all`.
 
-    async def read_purges(self) -> Mapping[str, float]: ...
+        False where that could not be noted.
+        """
+
+    async def read_purges(self) -> Mapping[str, float] | None:
+        """None where they cannot be known."""
 
     async def count(self) -> int:
         """Answers that it holds, about."""
@@ -60,18 +65,15 @@ class Shelf:
         return len(self._memory)
 
     async def get(self, key: bytes, now: float) -> Entry | None:
-        found = self._memory.get(key)
-        if found:
-            self._memory.move_to_end(key)
-            return found[0] if self._counts(found[0], now) else None
-        if key in self._waiting:  # no room in memory, and not written yet
-            entry = decode(self._waiting[key].answer)
-            return entry if self._counts(entry, now) else None
-        stored = await self.store.get(key)
-        if stored is None:
-            return None
-        entry = decode(stored)
-        if not self._counts(entry, now):
+        if found := self._memory.get(key):
+            if self._counts(found[0], now):
+                self._memory.move_to_end(key)
+                return found[0]
+            self._forget(key)  # others may have a newer one
+        waiting = self._waiting.get(key)  # no room in memory, and not written yet
+        stored = waiting.answer if waiting else await self.store.get(key)
+        entry = decode(stored) if stored else None
+        if entry is None or not self._counts(entry, now):
             return None
         self._remember(key, entry)
         return entry
@@ -94,23 +96,25 @@ class Shelf:
 
     async def run(self) -> None:
         """Write again and again, and look what was purged elsewhere. Runs until cancelled."""
-        looked = 0.0
+        looked = -LOOK_EVERY_S
         while True:
-            await asyncio.sleep(WRITE_EVERY_S)
-            await self.write()
-            if time.monotonic() - looked > WRITE_EVERY_S * 10:
+            if time.monotonic() - looked >= LOOK_EVERY_S:
                 looked = time.monotonic()
                 await self.look_for_purges()
+            await asyncio.sleep(WRITE_EVERY_S)
+            await self.write()
 
     async def look_for_purges(self) -> None:
-        """Learn what other workers have purged."""
-        self._purges = await self.store.read_purges()
+        """Learn what other workers have purged. What is known already holds while nobody can say."""
+        purges = await self.store.read_purges()
+        self._purges = self._purges if purges is None else purges
 
-    async def purge(self, what: str) -> None:
+    async def purge(self, what: str) -> bool:
         """See Store.purge. Other workers know of it within a second."""
         await self.write()
-        await self.store.purge(what, time.time())
+        noted = await self.store.purge(what, time.time())
         await self.look_for_purges()
+        return noted
 
     async def close(self) -> None:
         await self.write()
@@ -121,15 +125,19 @@ class Shelf:
             return False
         if not self._purges:
             return True
-        names = ("all", f"model:{entry.model}", f"key:{entry.key_id}")
-        return all(self._purges.get(name, 0.0) < entry.stored_at for name in names)
+        names = ("all", f"model:{entry.model}", f"model:{entry.served}", f"key:{entry.key_id}")
+        return all(self._purges.get(name, 0.0) < entry.asked_at for name in names)
 
     def _remember(self, key: bytes, entry: Entry) -> None:
+        self._forget(key)
         size = len(entry.body) + OVERHEAD_BYTES
         if size > self._memory_bytes // 4:
             return
-        before = self._memory.pop(key, None)
-        self._used_bytes += size - (before[1] if before else 0)
+        self._used_bytes += size
         self._memory[key] = (entry, size)
         while self._used_bytes > self._memory_bytes:
             self._used_bytes -= self._memory.popitem(last=False)[1][1]
+
+    def _forget(self, key: bytes) -> None:
+        if before := self._memory.pop(key, None):
+            self._used_bytes -= before[1]

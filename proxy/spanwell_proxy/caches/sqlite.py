@@ -23,10 +23,12 @@ CREATE TABLE IF NOT EXISTS answers (
     expires_at REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (stored_at, size_bytes);
+CREATE INDEX IF NOT EXISTS answers_by_expiry ON answers (expires_at);
 CREATE TABLE IF NOT EXISTS purges (what TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
 """
 BUSY_S: Final = 5.0
-SWEEP_EVERY_S: Final = 1.0
+SWEEP_EVERY_S: Final = 10.0
+SLACK: Final = 16  # one part in so many is written between two sweeps, and one is left free by each
 
 
 class SqliteStore:
@@ -36,7 +38,7 @@ class SqliteStore:
         self._max_bytes = max_bytes
         self._reading, self._writing = open_answers(path), open_answers(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache")
-        self._swept = 0.0
+        self._swept_at, self._written_bytes = 0.0, 0  # since then
 
     async def get(self, key: bytes) -> bytes | None:
         try:
@@ -49,18 +51,22 @@ class SqliteStore:
     async def put_many(self, puts: Sequence[Put]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._put_many, puts)
 
-    async def purge(self, what: str, at: float) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._purge, what, at)
+    async def purge(self, what: str, at: float) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._purge, what, at)
 
-    async def read_purges(self) -> Mapping[str, float]:
+    async def read_purges(self) -> Mapping[str, float] | None:
         try:
             return dict(self._reading.execute("SELECT what, at FROM purges").fetchall())
         except sqlite3.Error as error:
             logger.warning("the cache cannot be read: %s", error)
-            return {}
+            return None
 
     async def count(self) -> int:
-        (found,) = self._reading.execute("SELECT count(*) FROM answers").fetchone()
+        try:
+            (found,) = self._reading.execute("SELECT count(*) FROM answers").fetchone()
+        except sqlite3.Error as error:
+            logger.warning("the cache cannot be read: %s", error)
+            return 0
         return int(found)
 
     async def close(self) -> None:
@@ -74,23 +80,27 @@ class SqliteStore:
         try:
             with transaction(self._writing):
                 self._writing.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
-                if now - self._swept >= SWEEP_EVERY_S or sum(len(put.answer) for put in puts) > self._max_bytes // 8:
+                self._written_bytes += sum(len(put.answer) for put in puts)
+                if now - self._swept_at >= SWEEP_EVERY_S or self._written_bytes > self._max_bytes // SLACK:
                     self._sweep(now)
         except sqlite3.Error as error:
             logger.warning("%d answers were not cached: %s", len(puts), error)
 
     def _sweep(self, now: float) -> None:
-        self._swept = now
+        self._swept_at, self._written_bytes = now, 0
         self._writing.execute("DELETE FROM answers WHERE expires_at <= ?", (now,))
-        # Everything up to which the newer answers fill the bound.
-        self._writing.execute(
-            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM ("
-            "SELECT rowid, sum(size_bytes) OVER (ORDER BY stored_at DESC, rowid DESC) AS filled FROM answers"
-            ") WHERE filled > ?)",
-            (self._max_bytes,),
-        )
+        (used,) = self._writing.execute("SELECT coalesce(sum(size_bytes), 0) FROM answers").fetchone()
+        if used <= self._max_bytes:
+            return
+        oldest = []
+        for row, size in self._writing.execute("SELECT rowid, size_bytes FROM answers ORDER BY stored_at, rowid"):
+            if used <= self._max_bytes - self._max_bytes // SLACK:
+                break
+            used -= size
+            oldest.append((row,))
+        self._writing.executemany("DELETE FROM answers WHERE rowid = ?", oldest)
 
-    def _purge(self, what: str, at: float) -> None:
+    def _purge(self, what: str, at: float) -> bool:
         try:
             with transaction(self._writing):
                 self._writing.execute("INSERT OR REPLACE INTO purges VALUES (?, ?)", (what, at))
@@ -99,6 +109,8 @@ class SqliteStore:
                     self._writing.execute("DELETE FROM purges WHERE what != 'all'")
         except sqlite3.Error as error:
             logger.warning("the cache was not purged: %s", error)
+            return False
+        return True
 
 
 def open_answers(path: Path) -> sqlite3.Connection:

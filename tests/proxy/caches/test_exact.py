@@ -20,7 +20,7 @@ from spanwell_proxy.caller import Caller
 from spanwell_proxy.routing.asked import Asked, Assignment
 from spanwell_proxy.routing.policy import WEIGHTED, Policy
 from tests.proxy.access.test_keys import make
-from tests.proxy.backend import WORDS, Backend
+from tests.proxy.backend import WORDS, Backend, until
 from tests.proxy.gateway import ASK, COST_USD, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 
@@ -162,6 +162,30 @@ async def test_litellms_words_in_the_body_mean_the_same_and_stay_here(caching: P
 
     assert later.headers["x-spanwell-cache"] == "miss"
     assert all("cache" not in request for request in backend.requests)
+
+
+async def test_a_purge_counts_for_calls_that_are_under_way(caching: Proxy, backend: Backend) -> None:
+    backend.pause_s = 0.3
+    first = asyncio.create_task(caching.post(ask(caching)))
+    await until(lambda: backend.requests)
+    purged = await caching.post({"all": True}, "/admin/cache/purge")
+    await first
+    again = await caching.post(ask(caching))
+
+    assert (purged.status_code, again.headers["x-spanwell-cache"]) == (200, "miss")
+
+
+async def test_who_waits_goes_on_when_the_first_leaves(caching: Proxy, backend: Backend) -> None:
+    backend.pause_s = 0.3
+    first = asyncio.create_task(caching.post(ask(caching)))
+    await until(lambda: backend.requests)
+    waiting = asyncio.create_task(caching.post(ask(caching)))
+    await asyncio.sleep(0.1)
+    first.cancel()
+
+    reply = await waiting
+
+    assert (reply.status_code, len(backend.requests)) == (200, 2)
 
 
 async def test_a_hit_tells_its_age_and_whose_answer_it_was(caching: Proxy, sink: Sink) -> None:
