@@ -56,11 +56,11 @@ async def read_body(call: Call) -> bytes:
 def parse_body(call: Call) -> None:
     """Check what the proxy itself relies on, and fill the call in. Backends check the rest. Raises ApiError 400."""
     try:
-        request = _read_fields(call) if call.api.takes_form else _read_object(call.body)
+        request = _read_request(call)
     except ApiError:
         name_call(call, {})
         raise
-    model = call.path_model or request.get("model")
+    model = call.path_model or request.get("model") or call.default_model
     # Noted before it is judged: a call that is refused is a span too.
     call.request = request
     call.model = model[:LONGEST_NAME] if isinstance(model, str) else ""
@@ -71,6 +71,21 @@ def parse_body(call: Call) -> None:
     call.api.check(request)
     if call.body.count(b"[") + call.body.count(b"{") > DEEPEST:
         _check_depth(request)
+
+
+def _read_request(call: Call) -> dict[str, Any]:
+    if call.api.takes_form:
+        return _read_fields(call)
+    return _read_unknown(call) if call.api.is_passthrough else _read_object(call.body)
+
+
+def _read_unknown(call: Call) -> dict[str, Any]:
+    """The fields of a body that is a form or an object of JSON; none of another one, which goes on as it is."""
+    content_type = call.headers.get(b"content-type", b"application/json").decode("latin-1")
+    if is_form(content_type):
+        call.form = read_form(call.body, content_type)
+        return read_fields(call.form)
+    return _read_object(call.body) if call.body and "json" in content_type.lower() else {}
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
@@ -98,8 +113,11 @@ def rewrite(call: Call, deployment: Deployment) -> dict[str, Any]:
     if deployment.defaults or deployment.dropped:
         asked = {**deployment.defaults, **request}
         request = {key: value for key, value in asked.items() if key not in deployment.dropped}
-    request["model"] = deployment.model
+    if "model" in request or not call.api.is_passthrough:
+        request["model"] = deployment.model
     call.api.prepare(request)
+    if call.api.is_passthrough:
+        return request
     metadata = request.get("metadata")
     if isinstance(metadata, dict):
         kept = call.api.kept_metadata

@@ -67,6 +67,7 @@ class Call:
     api: Api
     pinned: str = ""  # id of the only deployment that can answer: it keeps what the request goes on with
     path_model: str = ""  # that the path names, in Azure's manner: it goes before the body's
+    default_model: str = ""  # asked where neither names one, at paths that only backends know
 
     caller: Caller | None = None
     body: bytes = b""
@@ -144,11 +145,7 @@ class Call:
     @property
     def size_bytes(self) -> int:
         """About what the telemetry queue holds while this waits in it."""
-        return (
-            len(self.body) * (2 if self.form else 1)
-            + len(self.answer)
-            + (self.reader.content_chunks * 64 if self.reader else 0)
-        )
+        return len(self.body) + len(self.answer) + (self.reader.content_chunks * 64 if self.reader else 0)
 
 
 def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:

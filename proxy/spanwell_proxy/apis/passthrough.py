@@ -20,6 +20,7 @@ PATH: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.:@-]{1,256}){1,12}")
 OPERATORS_ALONE: Final = frozenset(
     (
         *("organization", "organizations", "admin", "api_keys", "projects", "usage", "dashboard"),
+        *("engines", "deployments"),  # that name a model in the path, where nobody asks who may use it
         *("load_lora_adapter", "unload_lora_adapter", "sleep", "wake_up", "collective_rpc", "server_info"),
         *("reset_prefix_cache", "reset_mm_cache", "reset_encoder_cache", "pause", "resume", "scale_elastic_ep"),
     )

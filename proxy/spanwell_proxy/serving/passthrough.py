@@ -1,12 +1,15 @@
 """Relays what no module here knows, under `/v1/`, to a deployment that speaks OpenAI's dialect.
 
-A POST that names a model is a call like any other, with a span, limits and further attempts. All else, such as looking
-at a fine-tuning job, is asked once of the deployment it names in a header, or of the first there is.
+A POST is a call like any other, with a span, limits and further attempts, of the model that it, or a header, names, or
+of the first there is. All else, such as looking at a fine-tuning job, is asked once. A key reaches by its id what it
+has made itself; what shows or changes what others made is for the master key.
 """
 
 import asyncio
+import re
 from collections.abc import MutableMapping
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -20,7 +23,9 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.gateway import Gateway
 from spanwell_proxy.replies import begin_stream, reply, reply_error, send_part
 from spanwell_proxy.steps import authenticate
-from spanwell_proxy.upstream.client import Answer
+from spanwell_proxy.stored.origins import Origin
+from spanwell_proxy.stored.steps import find_own
+from spanwell_proxy.upstream.client import Answer, join_query
 from spanwell_proxy.upstream.refusals import read_failure
 from spanwell_proxy.upstream.wire import Limits
 
@@ -28,7 +33,9 @@ PREFIX: Final = "/v1"
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS: Final = ("files", "batches", "models")  # what is at home here, and not at any backend
 LONGEST_LOOKED_AT: Final = 1024 * 1024
+ID: Final = re.compile(r"(?=.*\d).{10,}")
 HEADER_MODEL: Final = "x-spanwell-model"
+WORDS: Final = ("application/json", "text/")  # types that are looked into; others go on piece by piece
 
 
 def find_passthrough(method: str, path: str) -> str | None:
@@ -36,58 +43,90 @@ def find_passthrough(method: str, path: str) -> str | None:
     rest = path.removeprefix(PREFIX).rstrip("/")
     if method not in METHODS or not path.startswith(PREFIX + "/") or not is_passable(rest):
         return None
-    return None if rest.split("/")[1] in OURS else rest
+    return None if rest.split("/")[1].lower() in OURS else rest
 
 
 async def begin_passthrough(
     path: str, scope: MutableMapping[str, Any], receive: Receive, send: Send, gateway: Gateway
 ) -> Call | None:
     """A call to be taken through the steps; None where it has been answered here."""
-    call = begin_call(make_passthrough(path), dict(scope["headers"]), receive, send)
+    whole = path + _clean_query(scope["query_string"])
+    call = begin_call(make_passthrough(whole), dict(scope["headers"]), receive, send)
     try:
         await authenticate(call, gateway)
-        if is_for_operators(path) and not (call.caller and call.caller.operator):
+        is_operator = call.caller is not None and call.caller.operator
+        if is_for_operators(path) and not is_operator:
             raise ApiError(403, "not_allowed", f"{path} is for whoever holds the master key")
-        call.body = await read_body(call)
-        if scope["method"] == "POST" and _names_model(call.body):
-            call.receive = _again(call.body)
+        origin = await _find_origin(call, path, gateway)
+        if scope["method"] == "POST":
+            _direct(call, origin, gateway)
             return call
-        await _relay(call, scope["method"], path, scope["query_string"], gateway)
+        if origin is None and not is_operator:
+            told = f"{scope['method']} {path} may show or change what others made: it is for the master key"
+            raise ApiError(403, "not_allowed", told)
+        call.body = await read_body(call)
+        await _relay(call, scope["method"], whole, _choose(call, origin, gateway), gateway)
     except ApiError as failure:
         await reply_error(call, failure)
     call.answered = True
     return None
 
 
-def _names_model(body: bytes) -> bool:
-    request = _read_object(body)
-    return request is not None and isinstance(request.get("model"), str)
+def _clean_query(query: bytes) -> str:
+    """Without what would steer a backend."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    kept = urlencode([pair for pair in pairs if pair[0].lower().replace("-", "_") not in FORBIDDEN])
+    return kept and "?" + kept
 
 
-def _read_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        request = orjson.loads(body)
-    except ValueError:
-        return None
-    return request if isinstance(request, dict) else None
+async def _find_origin(call: Call, path: str, gateway: Gateway) -> Origin | None:
+    """Where the thing that the path names by an id was made. Raises ApiError 404 where the caller has not made it."""
+    ids = [segment for segment in path.split("/")[2:] if ID.fullmatch(segment)]
+    found: Origin | None = None
+    for thing in ids:
+        own = await find_own(call, gateway, thing)
+        if own is None and not (call.caller and call.caller.operator):
+            if found:  # a part of what is the caller's own
+                continue
+            raise ApiError(404, "not_found", f"nothing of yours is known by {thing[:100]!r}")
+        found = found or own
+    return found
 
 
-def _again(body: bytes) -> Receive:
-    """A body that was read already, to be read by the steps."""
-    waiting = [body]
-
-    async def receive() -> MutableMapping[str, Any]:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        await asyncio.Event().wait()
-        return {"type": "http.disconnect"}
-
-    return receive
+def _direct(call: Call, origin: Origin | None, gateway: Gateway) -> None:
+    """Of which model it is a call, where its body does not say."""
+    if origin:
+        call.default_model, call.pinned = origin.model, origin.deployment
+        return
+    call.path_model = call.headers.get(HEADER_MODEL.encode(), b"").decode("latin-1")
+    if not call.path_model and (first := _find_first(call, gateway, *gateway.routes.deployments)):
+        call.default_model = first.model_name
 
 
-async def _relay(call: Call, method: str, path: str, query: bytes, gateway: Gateway) -> None:
-    deployment = _choose(call, gateway)
-    whole = path + ("?" + query.decode("latin-1") if query else "")
+def _choose(call: Call, origin: Origin | None, gateway: Gateway) -> Deployment:
+    """The deployment that made it, else that of the model which a header names, else the first of all."""
+    if origin:
+        for candidate in gateway.find_group(origin.model):
+            if candidate.deployment.id == origin.deployment:
+                return candidate.deployment
+    named = call.headers.get(HEADER_MODEL.encode(), b"").decode("latin-1")
+    if first := _find_first(call, gateway, *((named,) if named else gateway.routes.deployments)):
+        return first
+    told = f"no model that this key may use has a backend for it; name one in {HEADER_MODEL}"
+    raise ApiError(404, "not_found", told, param=HEADER_MODEL)
+
+
+def _find_first(call: Call, gateway: Gateway, *names: str) -> Deployment | None:
+    """Of those models that the caller may use, the first that a backend of OpenAI's dialect has."""
+    for name in names:
+        for candidate in gateway.find_group(name) if call.caller and call.caller.may_use(name) else ():
+            if not candidate.deployment.is_translated(CHAT):
+                return candidate.deployment
+    return None
+
+
+async def _relay(call: Call, method: str, path: str, deployment: Deployment, gateway: Gateway) -> None:
+    whole = join_query(path, deployment.url.query)
     body, kind = _clean(call.body), call.headers.get(b"content-type", b"").decode("latin-1")
     try:
         async with asyncio.timeout(deployment.timeout_s):
@@ -102,21 +141,13 @@ async def _relay(call: Call, method: str, path: str, query: bytes, gateway: Gate
         raise ApiError(502, "upstream_unreachable", "the backend cannot be reached") from error
 
 
-def _choose(call: Call, gateway: Gateway) -> Deployment:
-    """The deployment of the model that a header names, else the first of all that the caller may use."""
-    named = call.headers.get(HEADER_MODEL.encode(), b"").decode("latin-1")
-    for name in [named] if named else gateway.routes.deployments:
-        for candidate in gateway.find_group(name) if call.caller and call.caller.may_use(name) else ():
-            if not candidate.deployment.is_translated(CHAT):
-                return candidate.deployment
-    told = f"no model that this key may use has a backend for it; name one in {HEADER_MODEL}"
-    raise ApiError(404, "not_found", told, param=HEADER_MODEL)
-
-
 def _clean(body: bytes) -> bytes:
     """Without what would steer a backend."""
-    request = _read_object(body)
-    if request is None or FORBIDDEN.isdisjoint(request):
+    try:
+        request = orjson.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(request, dict) or FORBIDDEN.isdisjoint(request):
         return body
     return orjson.dumps({key: value for key, value in request.items() if key not in FORBIDDEN})
 
@@ -132,9 +163,11 @@ async def _pass_on(call: Call, deployment: Deployment, answer: Answer) -> None:
     if not 200 <= answer.status < 300:
         raise read_failure(deployment, call.api.dialect, answer, await answer.read())
     kind = answer.header("Content-Type") or "application/octet-stream"
-    if not kind.startswith("text/event-stream"):
+    is_stream = kind.startswith("text/event-stream") or (answer.status == 200 and not kind.startswith(WORDS))
+    if not is_stream:
         await reply(call, answer.status, _hide_key(await answer.read(), deployment), kind.encode("latin-1"))
         return
+    call.media_type = kind.encode("latin-1")
     await begin_stream(call)
     while data := await answer.read_some():
         await send_part(call, _hide_key(data, deployment))

@@ -1,10 +1,12 @@
 """Keeps those who go on with a response at the deployment that made it, and to their own responses."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from spanwell_proxy.call import Call
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.stored.origins import Origin, Origins
+
+LONGEST_ID: Final = 256
 
 
 class Keeper(Protocol):
@@ -33,11 +35,11 @@ async def find_own(call: Call, gateway: Keeper, response_id: str) -> Origin | No
 
 
 def note_origin(call: Call, gateway: Keeper) -> None:
-    """Once a call has been answered: which deployment keeps its answer."""
-    if not call.api.keeps_answers or call.deployment is None or call.cache == "hit":
+    """Once a call has been answered: which deployment keeps its answer, or what it has made."""
+    if not (call.api.keeps_answers or call.api.is_passthrough) or call.deployment is None or call.cache == "hit":
         return
     given = call.reader.id if call.reader else (call.document or {}).get("id")
-    if call.request.get("store") is False or not isinstance(given, str) or not given:
+    if call.request.get("store") is False or not isinstance(given, str) or not 0 < len(given) <= LONGEST_ID:
         return
     owner = call.caller.key_id if call.caller else ""
     gateway.origins.note(given, Origin(call.deployment.id, call.deployment.model_name, owner))

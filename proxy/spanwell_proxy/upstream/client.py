@@ -44,7 +44,7 @@ class Client:
         """Send, and wait for the status and headers. Raises OSError where the backend cannot be reached."""
         if deployment.is_translated(api):
             return await self._wire.send(Request("unix:" + self._lane, api.path, headers, body), limits)
-        path = deployment.url.path + api.path + deployment.url.query
+        path = deployment.url.path + join_query(api.path, deployment.url.query)
         return await self._wire.send(Request(deployment.url.origin, path, headers, body), limits)
 
     async def send(
@@ -65,6 +65,11 @@ class Client:
 
     async def close(self) -> None:
         self._wire.close()
+
+
+def join_query(path: str, query: str) -> str:
+    """`query` begins with a question mark; `path` may have one of its own."""
+    return path + (query.replace("?", "&", 1) if "?" in path else query)
 
 
 def request_headers(call: Call, tried: Attempt) -> dict[str, str]:

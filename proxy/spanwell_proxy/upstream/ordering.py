@@ -11,6 +11,7 @@ from spanwell_proxy.body import FORBIDDEN, rewrite
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.errand import write_errand
+from spanwell_proxy.replies import JSON
 from spanwell_proxy.upstream.continuing import ContinuingReader, go_on
 from spanwell_proxy.upstream.fetching import Order
 
@@ -22,6 +23,8 @@ def write_order(call: Call, deployment: Deployment) -> Order:
     if call.form and not deployment.is_translated(call.api):
         content_type, body = write_form(_rewrite_form(call, deployment))
         return Order(body, reading, content_type)
+    if call.api.is_passthrough and not call.request:
+        return Order(call.body, reading, call.headers.get(b"content-type", JSON).decode("latin-1"))
     return Order(_write(call, deployment, None, 0), reading)
 
 
@@ -41,5 +44,7 @@ def _write(call: Call, deployment: Deployment, said: Document | None, chunks: in
 
 
 def _rewrite_form(call: Call, deployment: Deployment) -> tuple[Part, ...]:
-    kept = (part for part in call.form if part.name != "model" and part.name.removesuffix("[]") not in FORBIDDEN)
+    kept = tuple(part for part in call.form if part.name.removesuffix("[]") not in FORBIDDEN | {"model"})
+    if call.api.is_passthrough and "model" not in call.request:
+        return kept
     return Part("model", None, "", deployment.model.encode()), *kept
