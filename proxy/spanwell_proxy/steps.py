@@ -46,18 +46,20 @@ async def read(call: Call, gateway: Gateway) -> None:
 async def settle(call: Call, gateway: Gateway) -> None:
     """Account for what an unfinished answer has cost, and hand the call to the telemetry as one span."""
     call.ended = call.ended or time.perf_counter()
-    learn(call, gateway)
-    if call.form:  # a sound is not held in memory while its span waits
-        call.body, call.form = b"", ()
-    if call.caller:
-        gateway.telemetry.put(call)
-    else:
-        metrics.UNAUTHORIZED.inc()
     try:
-        settle_limits(call, gateway)
-    finally:
-        if gateway.cache:
-            keep_answer(call, gateway.cache)
+        learn(call, gateway)
+        if call.form:  # a sound is not held in memory while its span waits
+            call.body, call.form = b"", ()
+        if call.caller:
+            gateway.telemetry.put(call)
+        else:
+            metrics.UNAUTHORIZED.inc()
+    finally:  # whatever went wrong: nobody waits for ever, and nothing stays reserved
+        try:
+            settle_limits(call, gateway)
+        finally:
+            if gateway.cache:
+                keep_answer(call, gateway.cache)
 
 
 STEPS: tuple[Step, ...] = (
