@@ -27,7 +27,10 @@ from spanwell_proxy.upstream.settings import Resilience, read_resilience
 
 @dataclass(frozen=True)
 class Plan:
-    """`cache` is None where it is off. `config` and `prices` are what `routes` were made of."""
+    """`cache` is None where it is off. `config` and `prices` are what `routes` were made of.
+
+    `environment` is what `settings` were before the file had its word.
+    """
 
     settings: Settings
     routes: Routes
@@ -41,6 +44,7 @@ class Plan:
     backends: tuple[Backend, ...] = ()
     config: Config = field(default_factory=Config, repr=False)
     prices: PriceTable = field(default_factory=PriceTable, repr=False)
+    environment: Settings = field(default_factory=Settings, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -71,6 +75,7 @@ def read_plan(settings: Settings, prices: PriceTable | None = None) -> Plan:
         backends=read_backends(config),
         config=config,
         prices=prices,
+        environment=settings,
     )
 
 

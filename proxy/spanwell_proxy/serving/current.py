@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # What hangs on these is opened at a start: another word on it counts from the next one.
 AT_START: Final = ("cache", "batches")
+SETTINGS_AT_START: Final = {"capture_content": "litellm_settings.turn_off_message_logging", "redis_url": "Redis"}
 
 
 class Current:
@@ -31,14 +32,17 @@ class Current:
         self.plan = plan
         self.gateway = gateway
         self.error = ""
-        self._opened_with = plan.config
+        self._opened_with = plan
         self.loaded_at = datetime.now(UTC)
 
     @property
     def needs_restart(self) -> tuple[str, ...]:
-        """Sections that are not what this worker was started with."""
-        config, opened = self.plan.config, self._opened_with
-        return tuple(name for name in AT_START if getattr(config, name) != getattr(opened, name))
+        """What the file says otherwise than it did when this worker was started."""
+        now, opened = self.plan, self._opened_with
+        sections = [name for name in AT_START if getattr(now.config, name) != getattr(opened.config, name)]
+        settings = SETTINGS_AT_START.items()
+        said = [said for name, said in settings if getattr(now.settings, name) != getattr(opened.settings, name)]
+        return (*sections, *said)
 
     def describe(self) -> dict[str, Any]:
         """For /health: which configuration this worker serves with, and why not the latest."""

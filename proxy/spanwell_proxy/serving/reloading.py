@@ -84,14 +84,17 @@ class Reloader:
             plan = self._current.plan
             self._stamp = stamp_files(plan.files)
             try:
-                fresh = await asyncio.to_thread(read_plan, plan.settings, plan.prices)
+                fresh = await asyncio.to_thread(read_plan, plan.environment, plan.prices)
+                _check_lock(plan, fresh)
                 await self._watcher.use(fresh.backends)
                 self._current.use(fresh, self._watcher.list_entries())
             except ConfigError as error:
                 await self._watcher.use(plan.backends)
                 self._refuse(error)
                 raise
-            self._stamp = stamp_files(fresh.files)
+            # As they were before they were read: what was written meanwhile is still to be read.
+            before = dict(zip(plan.files, self._stamp, strict=True))
+            self._stamp = tuple(before.get(file) or _stamp(file) for file in fresh.files)
             self._accept(plan, fresh)
 
     async def reload_all(self) -> None:
@@ -156,6 +159,12 @@ async def keep_current(
         await stop_tasks(*tasks)
         await session.close()
         await store.close()
+
+
+def _check_lock(plan: Plan, fresh: Plan) -> None:
+    """A file that is empty for a moment must not let everybody in."""
+    if plan.routes.master_key and not fresh.routes.master_key:
+        raise ConfigError(f"{fresh.config.source}: general_settings.master_key: only a start may do without it")
 
 
 def open_backends(settings: Settings) -> BackendStore:

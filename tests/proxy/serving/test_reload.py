@@ -136,6 +136,41 @@ async def test_a_master_key_that_is_changed_is_changed_at_once(proxy: Proxy, bac
     assert (old.status_code, new.status_code) == (403, 200)
 
 
+async def test_what_was_written_while_it_was_read_is_read_next(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("[]", encoding="utf-8")
+    document = {"prices": "prices.yaml"} | config(deployment(backend.url))
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        prices.unlink()
+        os.mkfifo(prices)  # who reads it waits
+        asking = asyncio.create_task(proxy.post({}, "/admin/reload"))
+        pipe = await asyncio.to_thread(os.open, prices, os.O_WRONLY)
+        write(tmp_path, config(deployment(backend.url, "owl")))
+        os.write(pipe, b"[]")
+        os.close(pipe)
+        await asking
+
+        await until_known(proxy, "owl")
+
+
+async def test_a_gateway_that_is_locked_stays_so(proxy: Proxy, tmp_path: Path) -> None:
+    (tmp_path / "spanwell.yaml").write_text("", encoding="utf-8")
+
+    refused, stranger = await proxy.post({}, "/admin/reload"), await proxy.post(authorization="")
+
+    assert (refused.status_code, stranger.status_code) == (400, 401)
+    assert "general_settings.master_key" in refused.json()["error"]["message"]
+
+
+async def test_what_counts_from_the_next_start_is_told(proxy: Proxy, backend: Backend, tmp_path: Path) -> None:
+    told = []
+    for silent in (True, False):
+        write(tmp_path, config(deployment(backend.url), litellm_settings={"turn_off_message_logging": silent}))
+        told.append((await proxy.post({}, "/admin/reload")).json()["needs_restart"])
+
+    assert told == [["litellm_settings.turn_off_message_logging"], []]
+
+
 async def test_only_an_operator_may_ask(proxy: Proxy) -> None:
     answer = await proxy.post({}, "/admin/reload", authorization="Bearer sk-nobody")
 
