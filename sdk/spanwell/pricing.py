@@ -20,6 +20,7 @@ from spanwell.providers import SELF_HOSTED
 from spanwell.rates import KINDS, OFF_PEAK, Card, fill, order, read_cards, read_off_peak, read_standard
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
+NOTHING: Final = Decimal(0)
 MAX_TOKENS: Final = 2**32 - 1  # what a column of the store holds; a larger count is no count
 
 
@@ -88,15 +89,19 @@ class Price:
         """The card a call is charged by: of the hour, else of its tier, and of the longest input reached."""
         if not self.cards:
             return self.standard
-        tiers = {card.service_tier for card in self.cards}
-        tier = service_tier if service_tier in tiers else ""
-        if at is not None and 24 * at.weekday() + at.hour in self.off_peak:
+        tier = service_tier
+        if at is not None and self.off_peak and 24 * at.weekday() + at.hour in self.off_peak:
             tier = OFF_PEAK
-        return max(
-            card
-            for card in (self.standard, *self.cards)
-            if card.service_tier == tier and card.from_tokens <= min(input_tokens, MAX_TOKENS)
-        )
+        cards = self._by_tier.get(tier) or self._by_tier[""]
+        return next(card for card in cards if card.from_tokens <= min(input_tokens, MAX_TOKENS))
+
+    @cached_property
+    def _by_tier(self) -> dict[str, list[Card]]:
+        """Those for the longest inputs first."""
+        cards = sorted((self.standard, *self.cards), reverse=True)
+        return {
+            tier: [card for card in cards if card.service_tier == tier] for tier in {one.service_tier for one in cards}
+        }
 
 
 def costs_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> dict[str, Decimal]:
@@ -117,7 +122,11 @@ def write_usd(usd: Decimal) -> str:
 
 def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime | None = None) -> Decimal:
     """Sum of tokens times rate over the kinds. OpenAI's basis: input includes cached, output includes reasoning."""
-    return sum(costs_usd(usage, price, service_tier=service_tier, at=at).values(), Decimal(0))
+    rates, total = price.choose(usage.input, service_tier, at).rates, NOTHING
+    for rate, tokens in zip(rates, _bill(usage), strict=True):
+        if tokens and rate:
+            total += rate * tokens
+    return total
 
 
 def _bill(usage: Usage) -> list[int]:
