@@ -30,7 +30,7 @@ Why = Literal["first", "retry", "fallback", "hedge", "continuation"]
 
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
-NO_TRACE, NO_SPAN = bytes(16), bytes(8)
+REQUEST_ID_HEADER = HEADER_REQUEST_ID.encode()
 
 
 @dataclass(slots=True, eq=False)
@@ -151,21 +151,18 @@ class Call:
 def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:
     """A call that has just arrived, part of the caller's trace if it names one."""
     started_ns, started, entropy = time.time_ns(), time.perf_counter(), os.urandom(40)
-    parent = TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
-    given_id = headers.get(HEADER_REQUEST_ID.encode(), b"")
-    trace_id, parent_id, flags = entropy[:16], b"", b"01"
-    if parent and int(parent[1], 16) and int(parent[2], 16):
-        trace_id, parent_id, flags = bytes.fromhex(parent[1].decode()), bytes.fromhex(parent[2].decode()), parent[3]
+    trace_id, parent_id, flags = _read_parent(headers.get(b"traceparent")) or (entropy[:16], b"", b"01")
+    given_id = headers.get(REQUEST_ID_HEADER)
+    named = given_id is not None and REQUEST_ID.fullmatch(given_id)
+    request_id = given_id.decode() if given_id and named else entropy[24:].hex()
     return Call(
-        api=api,
-        receive=receive,
-        send=send,
-        headers=headers,
-        started_ns=started_ns,
-        started=started,
-        trace_id=trace_id,
-        span_id=entropy[16:24],
-        parent_id=parent_id,
-        flags=flags,
-        request_id=given_id.decode() if REQUEST_ID.fullmatch(given_id) else entropy[24:].hex(),
+        receive, send, headers, started_ns, started, trace_id, entropy[16:24], parent_id, flags, request_id, api
     )
+
+
+def _read_parent(traceparent: bytes | None) -> tuple[bytes, bytes, bytes] | None:
+    """Trace id, span id and flags; None where no span is named."""
+    named = TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    if named is None or not int(named[1], 16) or not int(named[2], 16):
+        return None
+    return bytes.fromhex(named[1].decode()), bytes.fromhex(named[2].decode()), named[3]
