@@ -204,6 +204,12 @@ async def _(it: Exchange) -> None:
     await FAULTS["well"](it)
 
 
+@fault("slow, then a stall")
+async def _(it: Exchange) -> None:
+    await asyncio.sleep(0.2)
+    await FAULTS["stall midway"](it)
+
+
 @fault("two words, then a close")
 async def _(it: Exchange) -> None:
     await it.begin(CHUNKED)

@@ -4,15 +4,16 @@ Unlimited models pay nothing for it. One line a model name, and one object a wor
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.upstream.settings import Knobs
 
 LEAST_RETRY_AFTER_S = 1.0
+QUEUE_FULL: Final = "queue_full"
 
 
 class Admission:
@@ -46,21 +47,20 @@ class Admission:
         for line in self._lines.values():
             line[0].set()
 
-    async def wait(self, model: str, knobs: Knobs, has_room: Callable[[], bool], busy_s: float) -> float:
-        """Seconds waited until there is room, which has to be taken at once. Raises ApiError 429.
+    async def wait(self, model: str, knobs: Knobs, has_room: Callable[[], bool], busy_s: float) -> None:
+        """Until there is room, which has to be taken at once. Raises ApiError 429.
 
         `busy_s` is about how long an answer takes.
         """
         line = self._lines.get(model)
         if line is None and has_room():
-            return 0.0
+            return
         if line is None:
             line = self._lines[model] = deque()
         if len(line) >= knobs.max_waiting:
             if not line:
                 del self._lines[model]
             raise _full(model, f"{len(line)} calls are waiting already", busy_s)
-        began = time.perf_counter()
         mine = asyncio.Event()
         line.append(mine)
         try:
@@ -76,7 +76,6 @@ class Admission:
                 line[0].set()
             else:
                 del self._lines[model]
-        return time.perf_counter() - began
 
 
 def find_room(group: Sequence[Candidate], limits: Sequence[int | None], now: float) -> list[Candidate]:
@@ -88,4 +87,4 @@ def find_room(group: Sequence[Candidate], limits: Sequence[int | None], now: flo
 
 def _full(model: str, told: str, busy_s: float) -> ApiError:
     message = f"all deployments of {model!r} are busy, and {told}; try again later"
-    return ApiError(429, "queue_full", message, retry_after_s=max(LEAST_RETRY_AFTER_S, busy_s))
+    return ApiError(429, QUEUE_FULL, message, retry_after_s=max(LEAST_RETRY_AFTER_S, busy_s))

@@ -9,6 +9,7 @@ from spanwell_proxy.call import Call, Why
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.upstream.accounting import charge, sum_up
+from spanwell_proxy.upstream.admission import QUEUE_FULL
 from spanwell_proxy.upstream.backoff import backoff_s
 from spanwell_proxy.upstream.course import Backends, Course
 from spanwell_proxy.upstream.refusals import classify, is_upstream, judge_help
@@ -68,8 +69,8 @@ async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | No
     retries, counts = gateway.routes.find_retries(model), 0
     while True:
         failure = await course.attempt(why)
-        if failure is None:
-            return None
+        if failure is None or failure.kind == QUEUE_FULL:
+            return failure
         if call.replied:
             return await _continue(course, failure) if is_upstream(failure) else failure
         kind, help_ = classify(failure), judge_help(failure)
@@ -101,15 +102,16 @@ async def _continue(course: Course, failure: ApiError) -> ApiError | None:
         again = await course.attempt("continuation")
         if again is None:
             return None
+        if again.kind == QUEUE_FULL:
+            break
         failure = again
     return failure
 
 
 def _charge_departure(call: Call) -> None:
     """The client has left, or the proxy stops: what was under way for a client is on its bill, guessed if need be."""
-    tried = call.attempts[-1] if call.attempts else None
-    unpaid = tried and tried.failure is None and tried.usage is None
-    if tried and unpaid and (call.gone or call.replied):
-        charge(call, tried)
+    unpaid = next((one for one in call.attempts if one.failure is None and one.usage is None), None)
+    if unpaid and (call.gone or call.replied):
+        charge(call, unpaid)
     else:
         sum_up(call)

@@ -155,7 +155,9 @@ class Connection(asyncio.Protocol):
         return self._take()
 
     def close(self) -> None:
-        """Keep the connection for another call if this answer was read to its end, else close it."""
+        """Keep the connection for another call if this answer was read to its end, else close it. Once a call."""
+        if not self._busy:  # kept already: twice in the list it would serve two calls at once
+            return
         if self._done and not self._parts:
             self._rest()
         else:

@@ -12,7 +12,9 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.routing.choosing import Decision, Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.routing.load import ANSWERED, hear_load
+from spanwell_proxy.routing.narrowing import leave_out
 from spanwell_proxy.routing.prefix import MASK, SPREAD, mix
+from spanwell_proxy.routing.repeating import acts
 from spanwell_proxy.upstream.accounting import charge_lost
 from spanwell_proxy.upstream.admission import find_room
 from spanwell_proxy.upstream.client import Client
@@ -56,18 +58,21 @@ class Try(NamedTuple):
 
 
 class Course:
-    """`used` are the deployments that were asked already."""
+    """`used` are the deployments that were asked already. Raises ApiError 403 where none may answer."""
 
     def __init__(self, call: Call, model: str, gateway: Backends) -> None:
         group = gateway.find_group(model)
         if call.pinned:
             group = tuple(one for one in group if one.deployment.id == call.pinned) or group
+        policy = gateway.find_policy(model)
+        # Once, and of all: who is busy now may be the only one that may answer.
+        group = tuple(leave_out(group, call.asked, policy))
         self.call = call
         self.model = model
         self.gateway = gateway
         self.used: list[str] = []
         self._group = group
-        self._policy = gateway.find_policy(model)
+        self._policy = policy
         self._limits = gateway.traffic.list_limits(model, group)
         self._knobs = gateway.traffic.find_model(model)
 
@@ -98,7 +103,10 @@ class Course:
         call = self.call
         if self.left_s <= 0:
             return call.attempts[-1].failure if call.attempts else _late(self.model)
-        group = await self._admit(self._continuing() if why == "continuation" else self._group)
+        try:
+            group = await self._admit(self._continuing() if why == "continuation" else self._group)
+        except ApiError as failure:
+            return failure
         began = time.perf_counter()
         try:
             first = self._begin(group, why)
@@ -143,16 +151,21 @@ class Course:
             task.cancel()
         await asyncio.gather(*racing, return_exceptions=True)
         for task, started in racing.items():
-            if not task.cancelled() and task.exception() is None:  # it arrived at the very moment
-                task.result().answer.close()
+            if task.cancelled():
+                charge_lost(self.call, started.tried, None, guess=True)
+            elif task.exception() is None:  # it arrived at the very moment
+                arrival = task.result()
+                if arrival.reader:  # a whole answer has given its connection back, and another call may have it
+                    arrival.answer.close()
                 self._end(started, None)
-            charge_lost(self.call, started.tried, None, guess=True)
+                charge_lost(self.call, started.tried, arrival.reader, guess=True)
 
     async def _admit(self, group: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those that take an attempt now, waited for where none does. Raises ApiError 429."""
         if self._limits is None:
             return group
-        admission, knobs, now = self.gateway.traffic.admission, self._knobs, time.monotonic
+        admission, now = self.gateway.traffic.admission, time.monotonic
+        knobs = self._knobs._replace(max_wait_s=min(self._knobs.max_wait_s, self.left_s))
         limits = [self.gateway.traffic.find(self.model, one.deployment).concurrency for one in group]
 
         def has_room() -> bool:
@@ -161,10 +174,14 @@ class Course:
             return bool(find_room(group, limits, now()))
 
         busy_s = min((one.facts.latency_s(stream=False) for one in group), default=0.0)
-        waited_s = await admission.wait(self.model, knobs, has_room, busy_s)
-        self.call.queue_wait_s += waited_s
-        self.call.waited_s += waited_s
-        return find_room(group, limits, now())
+        began = time.perf_counter()
+        try:
+            await admission.wait(self.model, knobs, has_room, busy_s)
+        finally:
+            waited_s = time.perf_counter() - began
+            self.call.queue_wait_s += waited_s
+            self.call.waited_s += waited_s
+        return find_room(group, limits, now()) or group
 
     def _begin(self, group: Sequence[Candidate], why: Why) -> Try:
         """Choose, and take a place: nothing is awaited between that there is room and that it is taken."""
@@ -263,9 +280,9 @@ class Course:
 
 
 def may_hedge(call: Call) -> bool:
-    """Whether asking twice does no harm: nothing is stored at the backend, and nothing dear is made."""
+    """Whether asking twice does no harm: nothing is stored or done at the backend, and nothing dear is made."""
     cheap = call.api.operation in ("chat", "text_completion", "embeddings", "rerank", "moderation")
-    return cheap and not call.request.get("store", call.api.name == "responses")
+    return cheap and not call.request.get("store", call.api.name == "responses") and not acts(call.request)
 
 
 def _draw_span_id(call: Call) -> bytes:

@@ -11,6 +11,7 @@ from spanwell.masking import mask_secrets
 from spanwell_proxy.config.resilience import CONTENT_POLICY, CONTEXT_WINDOW
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import GUARD_ASKS_AGAIN, ApiError, error_body
+from spanwell_proxy.upstream.admission import QUEUE_FULL
 from spanwell_proxy.upstream.client import Answer
 
 RETRYABLE: Final = frozenset((408, 409, 425, 429))
@@ -86,7 +87,7 @@ def classify(failure: ApiError) -> str:
 def judge_help(failure: ApiError) -> Help:
     """Where another attempt may go better: at the same deployment too, only at another one, or nowhere."""
     kind = classify(failure)
-    if kind in ELSEWHERE:
+    if kind in ELSEWHERE or failure.kind == QUEUE_FULL:
         return "elsewhere"
     return "again" if failure.retryable and kind not in NOT_HERE else "never"
 

@@ -1,15 +1,16 @@
 """A gateway before backends that follow a script."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.proxy.api_faults import FAULTS
 from tests.proxy.bad_backend import BadBackend, running_bad_backend
-from tests.proxy.gateway import Proxy, config, deployment, running_proxy
+from tests.proxy.gateway import MASTER_KEY, PLAIN, Proxy, config, deployment, running_proxy
 from tests.proxy.sink import Sink
 
 Scripted = Callable[..., AbstractAsyncContextManager[tuple[Proxy, BadBackend]]]
@@ -36,3 +37,12 @@ def scripted(tmp_path: Path, sink: Sink) -> Scripted:
                 yield proxy, backend
 
     return run
+
+
+async def leave(proxy: Proxy, ask: Mapping[str, Any], after_s: float) -> None:
+    """Ask, and be gone before the answer is whole."""
+    async with httpx.AsyncClient(verify=PLAIN, timeout=after_s) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(
+                f"{proxy.url}/v1/chat/completions", json=ask, headers={"authorization": f"Bearer {MASTER_KEY}"}
+            )

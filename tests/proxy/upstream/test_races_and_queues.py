@@ -10,9 +10,9 @@ import pytest
 
 from spanwell import conventions as c
 from tests.proxy.backend import WORDS, until
-from tests.proxy.gateway import ASK, MASTER_KEY, PLAIN, Proxy
+from tests.proxy.gateway import ASK
 from tests.proxy.sink import Sink
-from tests.proxy.upstream.conftest import Scripted
+from tests.proxy.upstream.conftest import Scripted, leave
 
 STREAM = ASK | {"stream": True}
 HEDGED = {"models": {"fox": {"hedge_after": 0.1}}}
@@ -115,6 +115,39 @@ async def test_a_deployment_that_is_full_leaves_calls_to_the_others(scripted: Sc
     assert [len(backend.requests[case]) for case in "ab"] == [2, 2]
 
 
+@pytest.mark.parametrize("fallback", ["well", "500"])
+async def test_a_full_line_sends_calls_to_the_fallback(scripted: Scripted, fallback: str) -> None:
+    knobs = {"models": {"fox": {"concurrency": 1, "max_waiting": 0}}}
+    settings = {"num_retries": 0, "fallbacks": [{"fox": ["hen"]}]}
+    scripts = {"fox/a": ["slow"], "hen/b": [fallback]}
+    async with scripted(scripts, router_settings=settings, resilience=knobs) as (proxy, backend):
+        replies = await asyncio.gather(proxy.post(), proxy.post())
+
+    assert (len(backend.requests["a"]), len(backend.requests["b"])) == (1, 1)
+    assert sorted(reply.status_code for reply in replies) == [200, 200 if fallback == "well" else 500]
+
+
+async def test_nobody_waits_longer_than_a_call_has(scripted: Scripted, sink: Sink) -> None:
+    knobs = {"models": {"fox": {"concurrency": 1, "deadline_seconds": 0.3}}}
+    async with scripted({"fox/a": ["slower"]}, resilience=knobs) as (proxy, _):
+        await asyncio.gather(proxy.post(), proxy.post())
+
+    waits = [span.attributes.get(c.QUEUE_WAIT_MS, 0.0) for span in await sink.wait(2)]
+    assert 200 < max(waits) < 450
+
+
+@pytest.mark.parametrize("knobs", [{"concurrency": 1}, {"hedge_after": 0.05}])
+async def test_who_is_busy_may_be_the_only_one_that_may_answer(scripted: Scripted, knobs: Mapping[str, Any]) -> None:
+    policy = {"default": {"tiers": {"gold": ["a"], "other": ["b"]}}}
+    bound = {"models": {"fox": {"hedge_after": 0.05}}} if "hedge_after" in knobs else {}
+    bound = bound or {"deployments": {"a": knobs, "b": knobs}}
+    async with scripted({"fox/a": ["slow"], "fox/b": ["well"]}, routing=policy, resilience=bound) as (proxy, backend):
+        replies = await asyncio.gather(*(proxy.post(x_spanwell_tier="gold") for _ in range(2)))
+
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert (len(backend.requests["a"]), len(backend.requests["b"])) == (2, 0)
+
+
 async def test_who_leaves_the_line_makes_room(scripted: Scripted) -> None:
     knobs = {"models": {"fox": {"concurrency": 1, "max_waiting": 1}}}
     async with scripted({"fox/a": ["slower"]}, resilience=knobs) as (proxy, _):
@@ -165,14 +198,6 @@ async def test_a_tool_call_is_not_gone_on_with(scripted: Scripted, sink: Sink) -
     (span,) = await sink.wait(1)
     assert '"error"' in reply.text
     assert (span.error, span.attributes[c.ATTEMPTS]) == (True, 1)
-
-
-async def leave(proxy: Proxy, ask: Mapping[str, Any], after_s: float) -> None:
-    async with httpx.AsyncClient(verify=PLAIN, timeout=after_s) as client:
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post(
-                f"{proxy.url}/v1/chat/completions", json=ask, headers={"authorization": f"Bearer {MASTER_KEY}"}
-            )
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,20 @@ async def test_a_connection_is_used_again() -> None:
     assert connections == [1]
 
 
+async def test_a_connection_that_is_closed_twice_serves_one_call_at_a_time() -> None:
+    wire = Wire()
+    async with answering(SIZED, SIZED, SIZED) as (base, connections):
+        first = await wire.post(base, "/", {}, b"ping")
+        await first.read()
+        first.close()
+        first.close()
+        both = await asyncio.wait_for(asyncio.gather(ask(wire, base), ask(wire, base)), 2.0)
+        wire.close()
+
+    assert both == [b"hello", b"hello"]
+    assert connections == [2]
+
+
 async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     wire = Wire()
     async with answering(SIZED, b"", SIZED) as (base, connections):
