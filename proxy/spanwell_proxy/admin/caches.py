@@ -72,5 +72,6 @@ async def reset(wanted: ResetIn, cache: Found) -> dict[str, Any]:
     """Switch a model's semantic hits on again, after what was wrong has been put right."""
     if cache.meanings is None:
         raise ApiError(404, "no_cache", "the semantic cache is off: write a section `cache.semantic`")
-    await cache.meanings.forget_verdicts(wanted.model)
+    if not await cache.meanings.forget_verdicts(wanted.model):
+        raise ApiError(503, "state_unavailable", "nothing was reset: the verdicts cannot be written now; try again")
     return {"reset": wanted.model}

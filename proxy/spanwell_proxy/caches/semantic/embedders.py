@@ -1,8 +1,10 @@
 """Makes unit vectors of texts: by an OpenAI-compatible endpoint, by MiniLM in numpy, or by hashing for tests."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
@@ -74,11 +76,15 @@ class MiniLmEmbedder:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"{folder}: needs model.safetensors and tokenizer.json of all-MiniLM-L6-v2") from error
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="minilm")  # other calls go on meanwhile
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MOST_TOKENS)
         self._layers = 1 + max(int(name.split(".")[2]) for name in self._weights if name.startswith("encoder.layer."))
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed_all, texts)
+
+    def _embed_all(self, texts: Sequence[str]) -> Vectors:
         return scale(np.stack([self._embed(text) for text in texts]))
 
     def _embed(self, text: str) -> Vectors:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
-FIRST_ROWS: Final = 16
+FIRST_ROWS: Final = 1  # of a partition: each turn of a conversation is one of its own
 
 
 class Near(NamedTuple):

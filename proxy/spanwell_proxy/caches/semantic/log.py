@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS questions (
     vector BLOB NOT NULL,  -- float32
     expires_at REAL NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS questions_by_expiry ON questions (expires_at);
 CREATE TABLE IF NOT EXISTS verdicts (
     model TEXT PRIMARY KEY,
     checked INTEGER NOT NULL,
@@ -43,6 +44,7 @@ ON CONFLICT DO UPDATE SET checked = checked + 1, different = different + ?2
 """
 PAGE: Final = 1000
 PREFIX: Final = "spanwell:questions:"
+CHECKED, DIFFERENT = PREFIX + "checked", PREFIX + "different"
 TIMEOUT_S: Final = 0.5
 
 
@@ -65,10 +67,11 @@ class QuestionLog(Protocol):
 
     async def judge(self, model: str, *, is_different: bool) -> None: ...
 
-    async def read_verdicts(self) -> dict[str, Verdicts]: ...
+    async def read_verdicts(self) -> dict[str, Verdicts] | None:
+        """By model; None where they cannot be known."""
 
-    async def forget_verdicts(self, model: str) -> None:
-        """Begin to count anew: what was wrong has been put right."""
+    async def forget_verdicts(self, model: str) -> bool:
+        """Begin to count anew: what was wrong has been put right. False where that could not be noted."""
 
     async def close(self) -> None: ...
 
@@ -92,11 +95,11 @@ class SqliteLog:
     async def judge(self, model: str, *, is_different: bool) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._execute, JUDGE, (model, int(is_different)))
 
-    async def read_verdicts(self) -> dict[str, Verdicts]:
+    async def read_verdicts(self) -> dict[str, Verdicts] | None:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_verdicts)
 
-    async def forget_verdicts(self, model: str) -> None:
-        await asyncio.get_running_loop().run_in_executor(
+    async def forget_verdicts(self, model: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(
             self._thread, self._execute, "DELETE FROM verdicts WHERE model = ?", (model,)
         )
 
@@ -130,19 +133,21 @@ class SqliteLog:
         self._seen = rows[-1][0] if rows else self._seen
         return [Asked(*row[1:]) for row in rows]
 
-    def _read_verdicts(self) -> dict[str, Verdicts]:
+    def _read_verdicts(self) -> dict[str, Verdicts] | None:
         try:
             rows = self._state.execute("SELECT model, checked, different FROM verdicts").fetchall()
         except sqlite3.Error as error:
             logger.warning("the verdicts cannot be read: %s", error)
-            return {}
+            return None
         return {model: Verdicts(checked, different) for model, checked, different in rows}
 
-    def _execute(self, sql: str, values: tuple[object, ...]) -> None:
+    def _execute(self, sql: str, values: tuple[object, ...]) -> bool:
         try:
             self._state.execute(sql, values)
         except sqlite3.Error as error:
             logger.warning("a verdict was not counted: %s", error)
+            return False
+        return True
 
 
 class RedisLog:
@@ -152,6 +157,7 @@ class RedisLog:
         self._most = most
         self._redis = Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         self._seen = b"0"
+        self._is_away = False
 
     async def add(self, asked: Sequence[Asked]) -> None:
         try:
@@ -162,45 +168,56 @@ class RedisLog:
                     pipeline.xadd(PREFIX + "log", fields, maxlen=self._most, approximate=True)  # type: ignore[arg-type]
                 await pipeline.execute()
         except (RedisError, OSError) as error:
-            logger.warning("%d questions were not kept: %s", len(asked), type(error).__name__)
+            self._tell(error)
 
     async def read(self) -> list[Asked]:
         try:
             found: Any = await self._redis.xrange(PREFIX + "log", min=b"(" + self._seen, count=PAGE)
         except (RedisError, OSError) as error:
-            logger.warning("the questions cannot be read: %s", type(error).__name__)
+            self._tell(error)
             return []
+        self._is_away = False
         self._seen = found[-1][0] if found else self._seen
         return [Asked(fields[b"p"], fields[b"k"], *_read_facts(fields)) for _, fields in found]
 
     async def judge(self, model: str, *, is_different: bool) -> None:
         try:
-            await self._redis.hincrby(PREFIX + "checked", model, 1)
-            await self._redis.hincrby(PREFIX + "different", model, int(is_different))
+            async with self._redis.pipeline() as pipeline:
+                pipeline.hincrby(CHECKED, model, 1)
+                pipeline.hincrby(DIFFERENT, model, int(is_different))
+                await pipeline.execute()
         except (RedisError, OSError) as error:
-            logger.warning("a verdict was not counted: %s", type(error).__name__)
+            self._tell(error)
 
-    async def read_verdicts(self) -> dict[str, Verdicts]:
+    async def read_verdicts(self) -> dict[str, Verdicts] | None:
         try:
-            checked = await self._redis.hgetall(PREFIX + "checked")
-            different = await self._redis.hgetall(PREFIX + "different")
+            async with self._redis.pipeline() as pipeline:
+                for counts in (CHECKED, DIFFERENT):
+                    pipeline.hgetall(counts)
+                checked, different = await pipeline.execute()
         except (RedisError, OSError) as error:
-            logger.warning("the verdicts cannot be read: %s", type(error).__name__)
-            return {}
-        return {
-            model.decode(): Verdicts(int(count), int(different.get(model, 0)))  # type: ignore[union-attr]
-            for model, count in checked.items()
-        }
+            self._tell(error)
+            return None
+        return {model.decode(): Verdicts(int(count), int(different.get(model, 0))) for model, count in checked.items()}
 
-    async def forget_verdicts(self, model: str) -> None:
+    async def forget_verdicts(self, model: str) -> bool:
         try:
-            await self._redis.hdel(PREFIX + "checked", model)
-            await self._redis.hdel(PREFIX + "different", model)
+            async with self._redis.pipeline() as pipeline:
+                for counts in (CHECKED, DIFFERENT):
+                    pipeline.hdel(counts, model)
+                await pipeline.execute()
         except (RedisError, OSError) as error:
-            logger.warning("the verdicts were not forgotten: %s", type(error).__name__)
+            self._tell(error)
+            return False
+        return True
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    def _tell(self, error: Exception) -> None:
+        if not self._is_away:
+            logger.warning("Redis is away, questions and verdicts are not shared: %s", type(error).__name__)
+        self._is_away = True
 
 
 def _read_facts(fields: dict[bytes, bytes]) -> tuple[str, bytes, float]:

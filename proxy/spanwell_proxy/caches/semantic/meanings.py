@@ -27,6 +27,7 @@ ALPHA: Final = 0.05  # chance to stop a model's hits though they are wrong no mo
 SYNC_EVERY_S: Final = 0.5
 MOST_AT_ONCE: Final = 4  # second opinions; more are left out
 EMBED_TIMEOUT_S: Final = 2.0  # of a question that nobody answers meanwhile
+AWAY_S: Final = 5.0  # how long an embedder that failed is left alone, so that calls do not wait for it one by one
 NO_REPLY: Final = (OSError, ValueError, TimeoutError)
 
 Compare = Callable[[Call, str], Awaitable[bool | None]]  # a call, and the answer it was given: is it another one?
@@ -54,6 +55,7 @@ class Meanings:
         self._log = log
         self._compare = compare
         self._index = Index(settings.max_entries)
+        self._away_until = 0.0
         self._new: list[Asked] = []
         self._opinions: set[asyncio.Task[None]] = set()
 
@@ -80,18 +82,16 @@ class Meanings:
         settings = self.settings
         if call.model not in settings.models:
             return None
+        # Vectors of another embedder are of another space.
+        realm = "\n".join((*settings.embedder, realm))
         question = read_question(call.api.name, realm, call.request, settings.max_temperature)
         if question is None or self.is_off(call.model):
             return None
         began = time.perf_counter()
-        try:
-            async with asyncio.timeout(EMBED_TIMEOUT_S):
-                (vector,) = await self._embedder.embed([question.text])
-        except NO_REPLY as error:
-            logger.warning("a question was not embedded: %s", type(error).__name__)
+        vector = await self._embed(question.text)
+        call.waited_s += time.perf_counter() - began
+        if vector is None:
             return None
-        finally:
-            call.waited_s += time.perf_counter() - began
         call.meaning = Meaning(question, vector)
         now = time.time()
         for near in self._index.find(question.partition, vector, now, settings.threshold):
@@ -105,6 +105,17 @@ class Meanings:
                 return entry
         return None
 
+    async def _embed(self, text: str) -> Vectors | None:
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            async with asyncio.timeout(EMBED_TIMEOUT_S):
+                return np.asarray((await self._embedder.embed([text]))[0])
+        except NO_REPLY as error:
+            self._away_until = time.monotonic() + AWAY_S
+            logger.warning("a question was not embedded: %s", type(error).__name__)
+            return None
+
     def keep(self, call: Call, expires_at: float) -> None:
         """The call's answer is in the cache: let others find it by its meaning."""
         if not isinstance(call.meaning, Meaning):
@@ -116,8 +127,8 @@ class Meanings:
         self._new.append(Asked(question.partition, call.cache_key, question.text, vector.tobytes(), expires_at))
 
     def look_over(self, call: Call) -> None:
-        """Have one in so many hits asked anyway, off the path. Which ones is the trace id's choice."""
-        share = int.from_bytes(call.trace_id[:8], "big") / 2**64
+        """Have one in so many hits asked anyway, off the path. Which ones is no client's choice, as the trace id is."""
+        share = int.from_bytes(call.span_id, "big") / 2**64
         if share < self.settings.verify_sample and len(self._opinions) < MOST_AT_ONCE:
             task = asyncio.create_task(self._look_over(call))
             self._opinions.add(task)
@@ -139,12 +150,18 @@ class Meanings:
                 vector = np.frombuffer(one.vector, dtype=np.float32)
                 self._index.add(one.partition, vector, one.text, one.key, one.expires_at)
             read = await self._log.read() if len(read) == PAGE else []
-        self.verdicts = await self._log.read_verdicts()
+        await self._read_verdicts()
 
-    async def forget_verdicts(self, model: str) -> None:
-        """Switch a model's hits on again, and count anew."""
-        await self._log.forget_verdicts(model)
-        self.verdicts = await self._log.read_verdicts()
+    async def _read_verdicts(self) -> None:
+        """What is known already holds while nobody can say: hits that are off stay off."""
+        verdicts = await self._log.read_verdicts()
+        self.verdicts = self.verdicts if verdicts is None else verdicts
+
+    async def forget_verdicts(self, model: str) -> bool:
+        """Switch a model's hits on again, and count anew; false where that could not be noted."""
+        forgotten = await self._log.forget_verdicts(model)
+        await self._read_verdicts()
+        return forgotten
 
     async def close(self) -> None:
         for task in self._opinions:
@@ -159,13 +176,18 @@ class Meanings:
         except NO_REPLY as error:
             logger.warning("a hit was not looked over: %s", type(error).__name__)
             return
-        if is_different is not None:
-            await self._log.judge(call.model, is_different=is_different)
-            self.verdicts = await self._log.read_verdicts()
-            if self.is_off(call.model):
-                logger.error(
-                    "too many semantic hits of %r were wrong: they are off until `spanwell cache reset`", call.model
-                )
+        await self._read_verdicts()
+        if self.is_off(call.model):  # once they are off, what comes late must not switch them on again
+            return
+        if is_different is None:
+            logger.warning("a hit of %r was not looked over: the judge gave no verdict", call.model)
+            return
+        await self._log.judge(call.model, is_different=is_different)
+        await self._read_verdicts()
+        if self.is_off(call.model):
+            logger.error(
+                "too many semantic hits of %r were wrong: they are off until `spanwell cache reset`", call.model
+            )
 
 
 def _read_text(call: Call) -> str:

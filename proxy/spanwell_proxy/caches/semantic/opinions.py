@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from spanwell.conventions import HEADER_CACHE
+from spanwell_proxy.apis.api import BrokenAnswerError
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.call import Call
 from spanwell_proxy.caller import Caller
@@ -15,7 +16,7 @@ from spanwell_proxy.orders import Answered, Order
 PURPOSE: Final = "cache-check"
 OURSELVES: Final = Caller(operator=True)
 NO_STORE: Final = {HEADER_CACHE.encode(): b"no-store"}
-VERDICT: Final = re.compile(r"\b(SAME|DIFFERENT)\b")
+VERDICT: Final = re.compile(r"\W*(SAME|DIFFERENT)\W*")
 LONGEST_ANSWER: Final = 8000  # characters that a judge reads
 INSTRUCTIONS: Final = """\
 You compare two answers to one question. Say whether someone who asked it would take the same from both: the same facts,
@@ -41,7 +42,10 @@ class Opinions:
         fresh = await self._ask(Order(call.api, orjson.dumps(request), OURSELVES, PURPOSE, call, NO_STORE))
         if fresh.status != 200:
             return None
-        messages: Any = call.api.answered(call.api.read(fresh.body))
+        try:
+            messages: Any = call.api.answered(call.api.read(fresh.body))
+        except BrokenAnswerError as error:
+            raise ValueError(str(error)) from error
         answer = orjson.dumps([message.get("parts") for message in messages]).decode()
         if answer == given:
             return False
@@ -56,9 +60,16 @@ class Opinions:
         reply = await self._ask(Order(CHAT, orjson.dumps(body), OURSELVES, PURPOSE, call, NO_STORE))
         if reply.status != 200:
             return None
-        content = CHAT.read(reply.body)["choices"][0]["message"].get("content")
-        found = VERDICT.findall(content.upper()) if isinstance(content, str) else []
-        return found[0] == "DIFFERENT" if len(set(found)) == 1 else None
+        found = VERDICT.fullmatch(_read_content(reply.body).upper())
+        return found[1] == "DIFFERENT" if found else None
+
+
+def _read_content(body: bytes) -> str:
+    try:
+        content = CHAT.read(body)["choices"][0]["message"]["content"]
+    except (BrokenAnswerError, LookupError, TypeError):
+        return ""
+    return content if isinstance(content, str) else ""
 
 
 def _fence(text: str) -> str:

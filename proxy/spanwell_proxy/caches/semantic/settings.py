@@ -61,7 +61,7 @@ def read_semantic_settings(section: Mapping[str, Any], where: str, models: set[s
         ttl_s=ttl_s,
         verify_sample=sample,
         judge=judge,
-        max_false_hits=_share(section, "max_false_hits", 0.05, where),
+        max_false_hits=_bound(section, where),
     )
 
 
@@ -76,6 +76,14 @@ def _read_embedder(given: Any, where: str, models: set[str]) -> tuple[str, str]:
     if kind == "minilm" and not Path(value).is_dir():
         raise ConfigError(f"{where}.embedder.path: write the folder with model.safetensors and tokenizer.json")
     return kind, value
+
+
+def _bound(section: Mapping[str, Any], where: str) -> float:
+    """No test can show a rate to be above nought by chance alone, or above one at all."""
+    value = _share(section, "max_false_hits", 0.05, where)
+    if not 0 < value < 1:
+        raise ConfigError(f"{where}.max_false_hits: write a number between 0 and 1, such as 0.05")
+    return value
 
 
 def _share(section: Mapping[str, Any], key: str, default: float, where: str, most: float = 1.0) -> float:

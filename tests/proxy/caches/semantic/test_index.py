@@ -69,3 +69,11 @@ def test_another_embedders_vectors_are_left_out() -> None:
 
     assert index.rows == 1
     assert find(index, b"p", 1, 0, 0) == []
+
+
+def test_partitions_take_the_rows_that_they_need() -> None:
+    index = Index(1000)
+    for number in range(500):  # turns of conversations: a partition each
+        index.add(b"%d" % number, unit(*[1.0] * 384), "q", b"k", NOW)
+
+    assert sum(one.rows.nbytes for one in index._partitions.values()) == 500 * 384 * 4

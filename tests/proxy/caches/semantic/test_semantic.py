@@ -161,6 +161,18 @@ async def test_verdicts_are_counted_and_forgotten(log: QuestionLog) -> None:
     assert await log.read_verdicts() == {}
 
 
+async def test_a_log_that_is_away_knows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    log = RedisLog("redis://127.0.0.1:1/0", 100)
+
+    for _ in range(3):
+        await log.judge("fox", is_different=True)
+        told = [await log.read(), await log.read_verdicts(), await log.forget_verdicts("fox")]
+    await log.close()
+
+    assert told == [[], None, False]
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -172,6 +184,8 @@ async def test_verdicts_are_counted_and_forgotten(log: QuestionLog) -> None:
         ({"threshold": 2}, "threshold"),
         ({"verify_sample": 0.1}, "judge"),
         ({"max_entries": 0}, "max_entries"),
+        ({"max_false_hits": 0}, "max_false_hits"),
+        ({"max_false_hits": 1}, "max_false_hits"),
         ({"ttl_seconds": "long"}, "ttl_seconds"),
         ({"colour": "red"}, "colour"),
     ],
