@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-SOUND = bytes(range(256)) * 40
+SOUND = b"\t\n " + bytes(range(256)) * 40  # no text: what looks like white space is heard too
 PICTURE = "iVBORw0KGgo" * 20
 SPOKEN = "Do foxes sleep?"
 SECONDS = {"type": "duration", "seconds": 7}

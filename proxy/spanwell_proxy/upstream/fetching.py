@@ -16,7 +16,7 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.upstream.accounting import charge_lost
 from spanwell_proxy.upstream.client import Answer, Client, request_headers
 from spanwell_proxy.upstream.connection import NEVER
-from spanwell_proxy.upstream.refusals import RETRYABLE, clean, read_failure
+from spanwell_proxy.upstream.refusals import LONGEST_MESSAGE, RETRYABLE, clean, read_failure
 from spanwell_proxy.upstream.settings import Knobs
 from spanwell_proxy.upstream.wire import ConnectTimeoutError, Limits
 
@@ -102,7 +102,7 @@ def explain(error: OSError | BrokenAnswerError, tried: Attempt, stage: str, *, r
     who, took_s = f"the backend of {deployment.model_name!r}", time.perf_counter() - tried.started
     if isinstance(error, BrokenAnswerError):
         retryable = retryable and (error.status >= 500 or error.status in RETRYABLE)
-        told = f"{who} failed: {clean(str(error), deployment)}"
+        told = f"{who} failed: {clean(str(error), deployment)[:LONGEST_MESSAGE]}"
         return ApiError(error.status, "upstream_broken_stream", told, retryable=retryable)
     if isinstance(error, ConnectTimeoutError):
         return ApiError(504, "upstream_timeout", f"{who} took no connection in {took_s:.3g} s", retryable=retryable)
@@ -136,7 +136,7 @@ async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Re
     held: list[bytes] = []
     hold_by, data = NEVER, b""
     try:
-        data = await _read_start(answer, patience.content_by)
+        data = await _read_start(call, answer, patience.content_by)
         if _is_whole(call, data):
             return await _receive_whole(call, answer, data, patience)
         while True:
@@ -172,8 +172,10 @@ def _is_whole(call: Call, data: bytes) -> bool:
     return data.startswith(JSON_STARTS)
 
 
-async def _read_start(answer: Answer, until: float) -> bytes:
-    """The first piece that is more than white space."""
+async def _read_start(call: Call, answer: Answer, until: float) -> bytes:
+    """The first piece that is more than white space; of a sound, which is no text, just the first."""
+    if call.api.is_opaque:
+        return await answer.read_some(until)
     data = b""
     while part := await answer.read_some(until):
         data = (data + part).lstrip()

@@ -17,6 +17,7 @@ from spanwell_proxy.upstream.client import Answer
 RETRYABLE: Final = frozenset((408, 409, 425, 429))
 OVERLOADED: Final = 529  # Anthropic's word, which no other client knows
 LONGEST_MESSAGE: Final = 2000
+LONGEST_BYTES: Final = 32 * 1024  # of a refusal: to look for secrets in more would hold up the other calls
 CODES: Final = {
     "context_length_exceeded": CONTEXT_WINDOW,
     "content_policy_violation": CONTENT_POLICY,
@@ -53,10 +54,9 @@ def read_failure(deployment: Deployment, dialect: str, answer: Answer, body: byt
     # The client's key was right, and it cannot pay our bills: what the gateway itself did wrong is no 4xx.
     faulty = status in (401, 402, 403, 407) or not 400 <= status < 600
     retryable = faulty or status in RETRYABLE or status >= 500
-    told: dict[str, Any]
-    if shaped is not None and not faulty:
-        told = {"error": orjson.loads(clean(orjson.dumps(shaped).decode(), deployment))}
-    else:
+    error = None if shaped is None or faulty else _clean_error(shaped, deployment)
+    told: dict[str, Any] = {"error": error}
+    if error is None:
         message = f"the backend of {deployment.model_name!r} answered {status}: {message}"
         status = 502 if faulty else status
         told = error_body(status, kind, message)
@@ -118,6 +118,7 @@ def read_retry_after(value: str, now: datetime) -> float | None:
 
 def clean(text: str, deployment: Deployment) -> str:
     """A backend's words without secrets, and without the key it was called with, whatever that looks like."""
+    text = text[:LONGEST_BYTES]
     if deployment.api_key:
         text = mask_known(text, deployment.api_key)
     return mask_secrets(text)
@@ -132,15 +133,23 @@ def _classify_refusal(failure: ApiError) -> str:
     return next((kind for phrase, kind in PHRASES.items() if phrase in said), "bad_request")
 
 
+def _clean_error(shaped: dict[str, Any], deployment: Deployment) -> Any:
+    """None where it is nested too deeply, or is no JSON any more without its secrets."""
+    try:
+        return orjson.loads(clean(orjson.dumps(shaped).decode(), deployment))
+    except (TypeError, ValueError):
+        return None
+
+
 def _message_of(body: bytes) -> tuple[str, dict[str, Any] | None]:
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body) if len(body) <= LONGEST_BYTES else None
     except ValueError:
-        return _describe(body), None
+        document = None
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         return error["message"], error
-    return orjson.dumps(document).decode()[:LONGEST_MESSAGE], None
+    return _describe(body), None
 
 
 def _describe(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import orjson
 
@@ -20,7 +21,7 @@ async def relay(call: Call, tried: Attempt, arrival: Arrival) -> None:
     """Raises ApiError where the stream breaks: `call.reader` and the client have what came before."""
     try:
         if call.api.is_opaque and call.guarded and call.guarded.wait:
-            await call.guarded.wait()
+            await _wait_for_guards(call.guarded.wait, arrival)
         if arrival.reader:
             call.reader = arrival.reader
             await _relay_stream(call, tried, arrival, arrival.reader)
@@ -28,6 +29,15 @@ async def relay(call: Call, tried: Attempt, arrival: Arrival) -> None:
             await _relay_whole(call, tried, arrival)
     finally:
         tried.ended = time.perf_counter()
+
+
+async def _wait_for_guards(wait: Callable[[], Awaitable[None]], arrival: Arrival) -> None:
+    try:
+        await wait()
+    except BaseException:
+        if arrival.reader:  # a whole answer has given its connection back
+            arrival.answer.close()
+        raise
 
 
 async def _relay_whole(call: Call, tried: Attempt, arrival: Arrival) -> None:

@@ -136,12 +136,13 @@ async def test_nobody_waits_longer_than_a_call_has(scripted: Scripted, sink: Sin
     assert 200 < max(waits) < 450
 
 
-@pytest.mark.parametrize("knobs", [{"concurrency": 1}, {"hedge_after": 0.05}])
+@pytest.mark.parametrize(
+    "knobs", [{"deployments": {"a": {"concurrency": 1}}}, {"models": {"fox": {"hedge_after": 0.05}}}]
+)
 async def test_who_is_busy_may_be_the_only_one_that_may_answer(scripted: Scripted, knobs: Mapping[str, Any]) -> None:
     policy = {"default": {"tiers": {"gold": ["a"], "other": ["b"]}}}
-    bound = {"models": {"fox": {"hedge_after": 0.05}}} if "hedge_after" in knobs else {}
-    bound = bound or {"deployments": {"a": knobs, "b": knobs}}
-    async with scripted({"fox/a": ["slow"], "fox/b": ["well"]}, routing=policy, resilience=bound) as (proxy, backend):
+    scripts = {"fox/a": ["slow"], "fox/b": ["well"]}
+    async with scripted(scripts, routing=policy, resilience=knobs) as (proxy, backend):
         replies = await asyncio.gather(*(proxy.post(x_spanwell_tier="gold") for _ in range(2)))
 
     assert [reply.status_code for reply in replies] == [200, 200]

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -84,3 +85,27 @@ def test_a_page_is_not_told_to_a_program() -> None:
 
 def test_the_gateways_own_key_never_comes_back() -> None:
     assert "sk-backend" not in json.dumps(refuse(400, "wrong key sk-backend").body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail":' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"error":{"message":"no","param":' + b"[" * 300 + b"]" * 300 + b"}}",
+        json.dumps({"error": {"message": "no", "param": "-----BEGIN PRIVATE KEY-----\nMIIE"}}).encode(),
+    ],
+)
+def test_no_words_of_a_backend_are_a_mistake_of_ours(body: bytes) -> None:
+    failure = read_failure(fox(), "openai", Refusal(400), body)
+
+    assert failure.status == 400
+    assert b"MIIE" not in failure.to_json()
+
+
+def test_a_flood_of_words_holds_nobody_up() -> None:
+    began = time.process_time()
+
+    failure = refuse(400, "wrong key sk-abcdefghijklmnopqrstuv " * 200_000)
+
+    assert time.process_time() - began < 0.5
+    assert len(failure.to_json()) < 10_000

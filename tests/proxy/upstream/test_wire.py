@@ -58,7 +58,7 @@ async def test_a_connection_that_is_closed_twice_serves_one_call_at_a_time() -> 
         both = await asyncio.wait_for(asyncio.gather(ask(wire, base), ask(wire, base)), 2.0)
         wire.close()
 
-    assert both == [b"hello", b"hello"]
+    assert list(both) == [b"hello", b"hello"]
     assert connections == [2]
 
 
