@@ -13,7 +13,7 @@ from typing import Final
 
 import yaml
 
-WORD: Final = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[%$€£¥+=<>^*&@#-]")
+WORD: Final = re.compile(r"(?:(?<!\S)-)?\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[%$€£¥+=<>^*&@#-]")
 SENTENCE: Final = re.compile(r"[.!?:]\s+|\n+")
 _WORDS: Final = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
 NUMBERS: Final[dict[str, str]] = _WORDS["numbers"]
@@ -51,8 +51,8 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(words: Sequence[str]) -> Counter[str]:
-    found = (word if word[0].isdigit() else NUMBERS.get(word) for word in words)
-    signs = (word for word in words if not word[0].isalnum() and word != "-")
+    found = (word if word[-1].isdigit() else NUMBERS.get(word) for word in words)
+    signs = (word for word in words if not word[-1].isalnum() and word != "-")
     return Counter(filter(None, found)) + Counter(signs)
 
 
@@ -80,7 +80,7 @@ def _is_turned(ours: Sequence[str], theirs: Sequence[str]) -> bool:
 
 
 def _matter(words: Sequence[str]) -> list[str]:
-    return [_stem(word) for word in words if word not in FILLERS and word[0].isalnum()]
+    return [_stem(word) for word in words if word not in FILLERS and word[-1].isalnum()]
 
 
 def _stem(word: str) -> str:
@@ -102,7 +102,7 @@ def _is_clause_added(ours: Sequence[str], theirs: Sequence[str], mine: Sequence[
 def _is_one_word_replaced(mine: Sequence[str], yours: Sequence[str]) -> bool:
     """`capital of France` beside `capital of Spain`, in small letters."""
     changes = [code for code in SequenceMatcher(None, mine, yours, autojunk=False).get_opcodes() if code[0] != "equal"]
-    if len(changes) != 1 or len(mine) < 2 or len(yours) < 2:
+    if len(changes) != 1:
         return False
     kind, begin, end, other_begin, other_end = changes[0]
     if kind != "replace" or end - begin != 1 or other_end - other_begin != 1:
@@ -112,8 +112,10 @@ def _is_one_word_replaced(mine: Sequence[str], yours: Sequence[str]) -> bool:
 
 def _is_reordered(mine: Sequence[str], yours: Sequence[str]) -> bool:
     """The same words in another order: `dog bites man`."""
-    return len(mine) > 1 and mine != yours and Counter(mine) == Counter(yours) and len(set(mine)) <= 4
+    return mine != yours and Counter(mine) == Counter(yours)
 
 
 def _is_misspelt(one: str, other: str) -> bool:
+    if one.upper() == one:  # a script without capitals, and maybe without spaces: this is no single word
+        return False
     return min(len(one), len(other)) >= 5 and SequenceMatcher(None, one, other, autojunk=False).ratio() >= 0.85
