@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from spanwell.rates import read_rate
 
-# LiteLLM's names; of several that a model has, the first holds.
+# LiteLLM's names; of several that a model has, the first that is no nought holds.
 PIECES: Final = {
     "image": ("output_cost_per_image", "input_cost_per_image"),
     "second": ("input_cost_per_second", "output_cost_per_second"),
@@ -20,7 +20,8 @@ def read_piece_rates(entry: Mapping[str, Any]) -> dict[str, Decimal]:
     """US dollars a piece, by kind, of an entry in LiteLLM's format. Raises ConfigError for a rate that is no number."""
     rates: dict[str, Decimal] = {}
     for kind, names in PIECES.items():
-        given = next((name for name in names if entry.get(name) is not None), None)
+        listed = [name for name in names if entry.get(name) is not None]
+        given = next((name for name in listed if entry[name]), next(iter(listed), None))
         if given:
             rates[kind] = read_rate(given, entry[given])
     return rates

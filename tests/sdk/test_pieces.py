@@ -15,6 +15,11 @@ def test_a_piece_costs_what_the_list_says() -> None:
     assert pieces_usd({"image": 3}, rates) == Decimal("0.12")
 
 
+def test_a_nought_does_not_hide_the_rate_beside_it() -> None:
+    assert read_piece_rates({"input_cost_per_second": 0.0, "output_cost_per_second": 0.1}) == {"second": Decimal("0.1")}
+    assert read_piece_rates({"input_cost_per_second": 0}) == {"second": Decimal(0)}
+
+
 def test_what_has_no_price_costs_nothing_that_is_known() -> None:
     assert pieces_usd({"second": 3}, {"image": Decimal(1)}) is None
 

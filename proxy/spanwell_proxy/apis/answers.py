@@ -35,14 +35,15 @@ def error_message(error: Any) -> str:
 
 
 def error_status(error: Any) -> int:
-    """The HTTP status such an error would have had, where it says; 502 where not."""
+    """The HTTP status such an error would have had, where it says; 502 where not, and where it is about our own key."""
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, int) and 400 <= code < 600:
-        return code
+        return 502 if code in OUR_OWN else code
     kind = error.get("type") if isinstance(error, dict) else None
     return KINDS.get(kind, 502) if isinstance(kind, str) else 502
 
 
+OUR_OWN = frozenset((401, 402, 403, 407))
 KINDS = {"overloaded_error": 529, "rate_limit_error": 429, "timeout_error": 504}
 
 

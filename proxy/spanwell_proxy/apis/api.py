@@ -74,6 +74,7 @@ class Api:
     error_event: Callable[[ApiError], bytes] | None = None
     is_cacheable: Callable[[Request], bool] | None = None  # whether the same request may have the same answer
     pieces: Callable[[Request, Document], dict[str, int]] | None = None  # what is paid for by the piece, see PIECES
+    guessed: Callable[[Document], frozenset[str]] | None = None  # those kinds of pieces that are guesses
     is_opaque: bool = False  # the answer's bytes, and their type, go on as they come
     takes_form: bool = False  # its requests are multipart forms
     is_passthrough: bool = False  # a path that only its backend knows

@@ -1,9 +1,10 @@
 """Sounds: OpenAI's `/audio/speech`, `/audio/transcriptions` and `/audio/translations`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,6 +15,11 @@ from spanwell_proxy.apis.events import write_event
 from spanwell_proxy.apis.media_stream import MediaReader
 from spanwell_proxy.apis.raw_stream import RawReader
 from spanwell_proxy.failures import bad_request
+
+LETTERS_A_SECOND: Final = 15  # as people speak
+STAMP: Final = re.compile(r"--> *(?:(\d{1,3}):)?(\d\d):(\d\d)")  # the end of a piece of a srt or vtt file
+SECONDS: Final = frozenset(("second",))
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
 def check_speech(request: Request) -> None:
@@ -64,18 +70,39 @@ def usage(answer: Document) -> Usage | None:
 
 
 def speech_pieces(request: Request, _: Document) -> dict[str, int]:
-    return {"character": len(str(request.get("input") or ""))}
+    """How long it sounds is a guess: nobody looks into a sound."""
+    count = len(str(request.get("input") or ""))
+    return {"character": count, "second": ceil(count / LETTERS_A_SECOND)}
+
+
+def guessed_speech(_: Document) -> frozenset[str]:
+    return SECONDS
 
 
 def transcript_pieces(_: Request, answer: Document) -> dict[str, int]:
-    """Seconds of sound, begun ones whole, as far as the answer tells."""
+    """Seconds of sound, begun ones whole: as the answer tells, else up to its last time stamp, else by its length."""
+    told = _told_seconds(answer)
+    if told is not None:
+        return {"second": told}
+    text = str(answer.get("text") or "")
+    if stamps := STAMP.findall(text):
+        hours, minutes, seconds = (int(part or 0) for part in stamps[-1])
+        return {"second": hours * 3600 + minutes * 60 + seconds + 1}
+    return {"second": ceil(len(text) / LETTERS_A_SECOND)}
+
+
+def guessed_transcript(answer: Document) -> frozenset[str]:
+    return NOTHING if _told_seconds(answer) is not None else SECONDS
+
+
+def _told_seconds(answer: Document) -> int | None:
     reported = answer.get("usage")
     told = reported.get("seconds") if isinstance(reported, dict) else None
     seconds = told or answer.get("duration")
     try:
-        return {"second": ceil(float(seconds))} if seconds is not None else {}
+        return ceil(float(seconds)) if seconds is not None else None
     except (TypeError, ValueError, OverflowError):
-        return {}
+        return None
 
 
 def asked_speech(request: Request) -> Messages:
@@ -135,6 +162,7 @@ SPEECH = Api(
     read=read_sound,
     usage=no_usage,
     pieces=speech_pieces,
+    guessed=guessed_speech,
     open_reader=lambda _: RawReader(),
     always_streams=True,
     asked=asked_speech,
@@ -153,6 +181,7 @@ TRANSCRIPTIONS = Api(
     read=read_transcript,
     usage=usage,
     pieces=transcript_pieces,
+    guessed=guessed_transcript,
     asked=asked_transcript,
     answered=answered_transcript,
     reasons=reasons,

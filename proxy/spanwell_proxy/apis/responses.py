@@ -117,7 +117,10 @@ def error_event(error: ApiError) -> bytes:
 
 
 def goes_on_with(request: Request) -> str:
-    return request.get("previous_response_id") or ""
+    """The id of a response, or of a conversation that the backend keeps."""
+    conversation = request.get("conversation")
+    named = conversation.get("id") if isinstance(conversation, dict) else conversation
+    return request.get("previous_response_id") or (named if isinstance(named, str) else "")
 
 
 def is_cacheable(request: Request) -> bool:

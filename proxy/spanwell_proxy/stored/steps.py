@@ -22,7 +22,9 @@ async def stay_at_origin(call: Call, gateway: Keeper) -> None:
         return
     origin = await find_own(call, gateway, earlier)
     if origin is None and call.caller and call.caller.key_id:
-        raise not_found(earlier, "previous_response_id")
+        raise not_found(
+            earlier, next(name for name in ("previous_response_id", "conversation") if call.request.get(name))
+        )
     if origin:
         call.pinned = origin.deployment
 
@@ -46,4 +48,5 @@ def note_origin(call: Call, gateway: Keeper) -> None:
 
 
 def not_found(response_id: str, param: str | None) -> ApiError:
-    return ApiError(404, "response_not_found", f"no response {response_id[:100]!r} of yours is known", param=param)
+    kind = "conversation" if param == "conversation" else "response"
+    return ApiError(404, f"{kind}_not_found", f"no {kind} {response_id[:100]!r} of yours is known", param=param)

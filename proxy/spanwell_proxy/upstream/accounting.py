@@ -32,9 +32,13 @@ def account(call: Call, deployment: Deployment) -> None:
 
 def _charge_pieces(call: Call, deployment: Deployment, answer: Document) -> None:
     """A model that is paid for by the token is not paid for by the piece too."""
-    if call.api.pieces:
-        usd = pieces_usd(call.api.pieces(call.request, answer), deployment.piece_rates)
-        call.cost_usd = call.cost_usd if usd is None else usd
+    if call.api.pieces is None:
+        return
+    rates = deployment.piece_rates
+    usd = pieces_usd(call.api.pieces(call.request, answer), rates)
+    call.cost_usd = call.cost_usd if usd is None else usd
+    if call.api.guessed and not call.api.guessed(answer).isdisjoint(rates):
+        call.usage_estimated = True
 
 
 def charge(call: Call, tried: Attempt) -> None:

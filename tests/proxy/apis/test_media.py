@@ -107,8 +107,11 @@ def test_a_stream_that_reports_an_error_is_broken() -> None:
     [
         ({"text": "hi", "usage": {"type": "duration", "seconds": 3}}, {"second": 3}),
         ({"text": "hi", "duration": 2.2}, {"second": 3}),
-        ({"text": "hi"}, {}),
-        ({"text": "hi", "duration": "inf"}, {}),
+        ({"text": "x" * 31}, {"second": 3}),
+        ({"text": "hi", "duration": "inf"}, {"second": 1}),
+        ({"text": "1\n00:00:00,000 --> 01:02:03,400\nhi"}, {"second": 3724}),
+        ({"text": "WEBVTT\n\n00:00.000 --> 02:03.400\nhi"}, {"second": 124}),
+        ({"text": ""}, {"second": 0}),
     ],
 )
 def test_a_transcript_is_charged_by_the_second(answer: dict[str, Any], expected: dict[str, int]) -> None:
@@ -120,4 +123,4 @@ def test_a_transcript_may_be_plain_text() -> None:
 
 
 def test_speech_is_charged_by_the_character() -> None:
-    assert audio.speech_pieces({"input": "höre"}, {}) == {"character": 4}
+    assert audio.speech_pieces({"input": "höre"}, {}) == {"character": 4, "second": 1}

@@ -123,7 +123,7 @@ async def test_speech_is_played_while_it_is_made(proxy: Proxy, media: MediaBacke
     assert (b"".join(pieces), kind) == (SOUND, "audio/mpeg")
     assert len(pieces) > 1
     assert media.requests[0]["model"] == "speak"
-    assert await facts(sink, c.OPERATION, c.COST_USD) == ["speech", "0.000225"]
+    assert await facts(sink, c.OPERATION, c.COST_USD, c.USAGE_ESTIMATED) == ["speech", "0.000225", None]
 
 
 async def test_speech_that_breaks_off_is_a_failure(proxy: Proxy, media: MediaBackend, sink: Sink) -> None:
@@ -146,7 +146,8 @@ async def test_a_sound_is_written_down(proxy: Proxy, media: MediaBackend, sink: 
     assert (answer if kind == "text" else answer.text) == SPOKEN
     assert asked["file"] == ("höre.mp3", "audio/mpeg", SOUND)
     assert (asked["model"], asked["prompt"]) == ("listen", "foxes")
-    assert await facts(sink, c.OPERATION, c.COST_USD) == ["transcription", "0.0007" if kind == "json" else None]
+    told = ["transcription", "0.0007", None] if kind == "json" else ["transcription", "0.0001", True]
+    assert await facts(sink, c.OPERATION, c.COST_USD, c.USAGE_ESTIMATED) == told
 
 
 async def test_a_sound_may_be_written_down_word_by_word(proxy: Proxy, sink: Sink) -> None:

@@ -128,6 +128,17 @@ def test_an_error_inside_breaks_the_stream_with_its_words_and_status(case: Case)
 
 
 @each
+@pytest.mark.parametrize(("code", "status"), [(429, 429), (401, 502), ("429", 502), (200, 502)])
+def test_an_error_about_our_own_key_is_not_the_clients(case: Case, code: Any, status: int) -> None:
+    error = {"type": "error", "error": {"type": "x", "message": "no", "code": code}}
+
+    with pytest.raises(BrokenAnswerError) as caught:
+        case.read(b"data: %s\n\n" % json.dumps(error).encode())
+
+    assert caught.value.status == status
+
+
+@each
 def test_a_usage_that_stands_nowhere_is_not_known(case: Case) -> None:
     data = b"".join(event for event in case.events() if b'"choices":[],' not in event)
 

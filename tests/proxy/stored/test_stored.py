@@ -88,6 +88,8 @@ async def test_nobody_else_finds_a_response(proxy: Proxy, sink: Sink) -> None:
         for attempt in (
             they.responses.retrieve(made.id),
             they.responses.create(model="fox", input="y", previous_response_id=made.id),
+            they.responses.create(model="fox", input="y", conversation=made.id),
+            they.responses.create(model="fox", input="y", conversation={"id": made.id}),
             me.responses.retrieve("resp_of_nobody"),
         ):
             with pytest.raises(openai.NotFoundError, match="of yours is known"):
