@@ -38,7 +38,7 @@ LITERAL: Final = (
     ("token", "earer ", BEARER),
     ("private_key", "PRIVATE KEY-----", PRIVATE_KEY),
 )
-ASSIGNED: Final = re.compile(r"[:=]\s{0,3}[\"'`]?(?P<value>[^\s\"'`,;(){}\[\]<>]{8,128})(?![^\s\"'`,;(){}\[\]<>])")
+ASSIGNED: Final = re.compile(r"[:=]\s{0,3}[\"'`]?(?P<value>[^\s\"'`,;(){}\[\]<>]{8,128}+)(?![^\s\"'`,;(){}\[\]<>])")
 KEY_WORD: Final = re.compile(
     r"(?i:pass(?:word|wd|phrase)|kennwort|passwort|secret|token|api[_ \-]?key|access[_ \-]?key|private[_ \-]?key"
     r"|credentials?|(?<![a-z])pwd)[\"'`\w]{0,12}\s{0,3}\Z"

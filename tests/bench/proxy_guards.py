@@ -78,7 +78,7 @@ class Asked:
     def __init__(self) -> None:
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": (PROSE * 12)[:1024]}]
         self.request: dict[str, Any] = {"model": "fox", "messages": messages}
-        self.model, self.user = "fox", ""
+        self.body, self.answer, self.model, self.user = b"", b"", "fox", ""
 
 
 PERSONS: Final = Guard("persons", frozenset(("input",)), "mask", finder=find_persons(KIND_SET, write_kind))

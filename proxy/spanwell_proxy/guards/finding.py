@@ -19,6 +19,7 @@ HASH_DIGITS: Final = 10
 GROUP: Final = re.compile(r"[\dA-Z+()./\-\u2011]{1,17}[ \u00a0\u202f]{1,3}\Z")
 GROUP_BEGUN: Final = re.compile(r"[\dA-Z+()./\-\u2011]{0,34}\Z")
 KEY_ENDS: Final = re.compile("-----END [A-Z0-9 ]{0,30}KEY-----")
+PIECE: Final = 8192  # characters; a few milliseconds at worst
 LONGEST_NUMBER: Final = 64  # characters of a number in groups
 
 
@@ -32,11 +33,29 @@ class Finder:
 
 
 def find_persons(kinds: frozenset[str], write: Callable[[Found, str], str]) -> Finder:
-    return Finder(lambda text: find_pii(text, kinds), open_number, write)
+    return _search_pieces(lambda text: find_pii(text, kinds), open_number, write)
 
 
 def find_credentials(write: Callable[[Found, str], str]) -> Finder:
-    return Finder(lambda text: find_secrets(text, named=True), open_secret, write)
+    return _search_pieces(lambda text: find_secrets(text, named=True), open_secret, write)
+
+
+def find_in_pieces(text: str, find: Callable[[str], list[Found]], open_from: Callable[[str], int]) -> list[Found]:
+    """What `find` finds in the whole. While a pattern is searched no other thread runs: long texts are cut for that."""
+    found: list[Found] = []
+    gone, end = 0, PIECE
+    while gone < len(text):
+        start = max(0, gone - CONTEXT)
+        piece = text[start:end]
+        until = open_from(piece) if end < len(text) else len(piece)
+        for one in find(piece):
+            if one.start >= gone - start:
+                if one.start < until < one.end:
+                    until = one.start
+                if one.end <= until:
+                    found.append(Found(one.start + start, one.end + start, one.kind))
+        gone, end = max(gone, start + until), end + PIECE
+    return found
 
 
 def write_kind(one: Found, _: str) -> str:
@@ -73,6 +92,14 @@ def open_secret(text: str) -> int:
     if begun >= 0 and len(text) - begun < LONGEST_KEY and not KEY_ENDS.search(text, begun):
         return begun
     return _word_begins(text, LONGEST_TOKEN if "eyJ" in text or "earer " in text else LONGEST_SECRET)
+
+
+def _search_pieces(
+    find: Callable[[str], list[Found]], open_from: Callable[[str], int], write: Callable[[Found, str], str]
+) -> Finder:
+    return Finder(
+        lambda text: find(text) if len(text) <= PIECE else find_in_pieces(text, find, open_from), open_from, write
+    )
 
 
 def _word_begins(text: str, most: int) -> int:

@@ -4,24 +4,31 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol, cast
 
 from spanwell.pii import Found
 from spanwell_proxy.apis.api import Document, Reader
 from spanwell_proxy.failures import GUARD_ASKS_AGAIN, GUARD_FAILED, ApiError
 from spanwell_proxy.guarded import Guarded, Verdict, Where, block
 from spanwell_proxy.guards.asking_again import ask_again
+from spanwell_proxy.guards.finding import Finder
 from spanwell_proxy.guards.flows import FindingFlow, Flow, Flows, RestoringFlow
 from spanwell_proxy.guards.judging import AskModel, Finding, Guard, GuardFailedError, Subject, Watch, search
 from spanwell_proxy.guards.placeholders import Placeholders
 from spanwell_proxy.guards.streams import GuardedReader
 from spanwell_proxy.guards.texts import Place, change_answer
 
+LONG_BYTES: Final = 32_768  # what takes longer to search than a thread takes to begin
+SEARCHERS: Final = ThreadPoolExecutor(2, thread_name_prefix="search")
+
 
 class Guardable(Protocol):
     """What is known of a call."""
 
     request: dict[str, Any]  # what a backend is to get; guards change it
+    body: bytes  # what was asked, as it came
+    answer: bytes  # what was answered, where that came whole
     model: str
     user: str
 
@@ -134,7 +141,7 @@ class Guarding:
     async def _look(self, guard: Guard, subject: Subject) -> Finding:
         try:
             if guard.finder:
-                return search(guard.finder, subject, self._write_reversible(guard))
+                return await self._search(guard, guard.finder, subject)
             assert guard.judge is not None
             async with asyncio.timeout(guard.timeout_s):
                 return await guard.judge(subject)
@@ -144,6 +151,13 @@ class Guarding:
             if guard.on_error == "pass":
                 return Finding({})
             raise ApiError(503, GUARD_FAILED, f"the guard {guard.name!r} could not do its work: {why}") from error
+
+    async def _search(self, guard: Guard, finder: Finder, subject: Subject) -> Finding:
+        """In a thread where there is much to read: it would hold up the other calls."""
+        write = self._write_reversible(guard)
+        if len(self._call.body if subject.answer is None else self._call.answer) <= LONG_BYTES:
+            return search(finder, subject, write)
+        return await asyncio.get_running_loop().run_in_executor(SEARCHERS, search, finder, subject, write)
 
     def _write_reversible(self, guard: Guard) -> Any:
         if not guard.is_reversible or guard.finder is None:

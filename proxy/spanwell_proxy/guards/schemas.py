@@ -9,11 +9,13 @@ import orjson
 
 from spanwell.errors import ConfigError
 from spanwell_proxy.guards.judging import NOTHING, Finding, Judge, Subject
+from spanwell_proxy.guards.tangles import Tangle, measure
 from spanwell_proxy.guards.texts import list_spoken
 
 FROM_REQUEST: Final = "request"
 MOST_ERRORS: Final = 5
 LONGEST_ERROR: Final = 200
+TOO_TANGLED: Final = "The schema refers to itself too often to be checked."
 MOST_SCHEMAS: Final = 128  # that clients bring: compiling one costs more than using it
 
 
@@ -29,23 +31,25 @@ def judge_schema(validator: Any | None) -> Judge:
     """None: the schema that each request asks for by `response_format`; one without is let through."""
 
     async def judge(subject: Subject) -> Finding:
-        checks = validator or _find_schema(subject.request)
+        checks, tangle = (validator, None) if validator else _find_schema(subject.request)
         if checks is None or subject.answer is None:
             return NOTHING
         for text in list_spoken(subject.answer):
-            if told := _check(checks, text):
+            if told := _check(checks, text, tangle):
                 return Finding({"schema": 1}, told=told)
         return NOTHING
 
     return judge
 
 
-def _check(validator: Any, text: str) -> str:
-    """What is wrong; empty where nothing is."""
+def _check(validator: Any, text: str, tangle: Tangle | None = None) -> str:
+    """What is wrong; empty where nothing is. `tangle` is that of a schema that nobody here wrote."""
     try:
         document = orjson.loads(text)
     except ValueError as error:
         return f"The answer is not JSON: {error}."
+    if tangle and not tangle.allows(document):
+        return TOO_TANGLED
     errors = []
     for wrong in validator.iter_errors(document):
         path = "/".join(map(str, wrong.instance_path)) or "the whole"
@@ -55,24 +59,25 @@ def _check(validator: Any, text: str) -> str:
     return "The answer does not follow the schema. " + "; ".join(errors) if errors else ""
 
 
-def _find_schema(request: Mapping[str, Any]) -> Any | None:
+def _find_schema(request: Mapping[str, Any]) -> tuple[Any | None, Tangle | None]:
     asked = request.get("response_format")
     if not isinstance(asked, dict):
         text = request.get("text")
         asked = text.get("format") if isinstance(text, dict) else None
     if not isinstance(asked, dict) or asked.get("type") != "json_schema":
-        return None
+        return None, None
     wrapped = asked.get("json_schema")
     schema = wrapped.get("schema") if isinstance(wrapped, dict) else asked.get("schema")
     try:
-        return _compile_text(orjson.dumps(schema)) if isinstance(schema, dict) else None
+        return _compile_text(orjson.dumps(schema)) if isinstance(schema, dict) else (None, None)
     except ValueError:
-        return None  # it is the backend that says so
+        return None, None  # it is the backend that says so
 
 
 @lru_cache(MOST_SCHEMAS)
-def _compile_text(schema: bytes) -> Any:
-    return _compile(orjson.loads(schema))
+def _compile_text(text: bytes) -> tuple[Any, Tangle]:
+    schema = orjson.loads(text)
+    return _compile(schema), measure(schema)
 
 
 def _compile(schema: Any) -> Any:

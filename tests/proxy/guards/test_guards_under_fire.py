@@ -53,7 +53,9 @@ async def test_one_that_fails_may_be_passed_over(guarded: OpenProxy) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 400]
 
 
-@pytest.mark.parametrize("unit", ["1-1111-", "a", "@a.b", "DE89 ", "\u200b", "[EMAIL_0", "ignore all ", '\\"', "🎉"])
+@pytest.mark.parametrize(
+    "unit", ["1-1111-", ":", "1 ", "a", "@a.b", "DE89 ", "\u200b", "[EMAIL_0", "ignore all ", '\\"', "🎉"]
+)
 async def test_a_megabyte_of_anything_is_looked_through_in_time(guarded: OpenProxy, echo: Echo, unit: str) -> None:
     echo.answers = ["fine"]
     async with guarded(*ALL) as proxy:
@@ -62,6 +64,26 @@ async def test_a_megabyte_of_anything_is_looked_through_in_time(guarded: OpenPro
 
     assert answer.status_code == 200
     assert time.process_time() - started < 5
+
+
+async def test_while_a_long_text_is_searched_others_go_on(guarded: OpenProxy, echo: Echo) -> None:
+    echo.answers, longest_s = ["fine"] * 2, 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest_s = max(longest_s, time.perf_counter() - began)
+
+    async with guarded(*ALL[:2]) as proxy:
+        await proxy.post(ask("what is imported at the first call is not to be measured"))
+        watching = asyncio.create_task(watch())
+        answer = await proxy.post(ask("012 345 " * 100_000))
+        watching.cancel()
+
+    assert answer.status_code == 200
+    assert longest_s < 0.25  # a search of the whole takes three times as long
 
 
 async def test_odd_contents_are_no_trouble(guarded: OpenProxy, echo: Echo) -> None:

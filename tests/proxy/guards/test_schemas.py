@@ -58,6 +58,36 @@ async def test_a_request_without_a_sound_one_is_let_through(request_: dict[str, 
     assert not (await judge("x", None, **request_)).found
 
 
+def doubling(steps: int) -> dict[str, Any]:
+    twice = {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(steps)}
+    return {"$ref": "#/$defs/d0", "$defs": {**twice, f"d{steps}": {"type": "object"}}}
+
+
+RETURNING = {"anyOf": [{"properties": {"a": {"$ref": "#"}}, "required": ["b"]}] * 2}
+TREE = {"type": "object", "properties": {side: {"anyOf": [{"$ref": "#"}, {"type": "null"}]} for side in ("l", "r")}}
+HIDDEN = {"properties": {"a": {"$id": "http://x/", "$ref": "#/$defs/y", "$defs": {"y": {}}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "content", "is_checked"),
+    [
+        (doubling(8), "5", True),
+        (doubling(40), "5", False),
+        (RETURNING, '{"a":' * 60 + "1" + "}" * 60, False),
+        (TREE, '{"l":' * 15 + "5" + "}" * 15, True),
+        ({"$ref": "#"}, "5", True),
+        (HIDDEN, "5", False),
+        ({"default": {"$id": "x"}, "type": "object"}, "5", True),
+    ],
+)
+async def test_a_requests_schema_cannot_keep_a_worker_busy(schema: Any, content: str, is_checked: bool) -> None:
+    asked = {"type": "json_schema", "json_schema": {"schema": schema}}
+
+    finding = await judge(content, None, response_format=asked)
+
+    assert ("too often" not in finding.told) == is_checked
+
+
 def test_nothing_is_fetched_for_a_schema() -> None:
     with pytest.raises(ConfigError, match="not in the schema"):
         compile_schema({"$ref": "http://127.0.0.1:9/x.json"}, "here")
