@@ -1,5 +1,6 @@
 """Replays stored calls against a cache that was not there. Pure: calls and rules in, figures out."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -8,15 +9,14 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from spanwell.conventions import MAX_TOKENS, TEMPERATURE
 from spanwell_proxy.caches.semantic.embedders import Vectors
 from spanwell_proxy.caches.semantic.guard import find_difference
 from spanwell_proxy.caches.semantic.index import Index
+from spanwell_proxy.caches.semantic.questions import LONGEST_QUESTION
 from spanwell_proxy.whatif.stored import Stored
 
 MOST_ROWS: Final = 200_000
 MOST_EXAMPLES: Final = 20
-PARAMETERS: Final = (TEMPERATURE, MAX_TOKENS)  # those that spans carry
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,20 @@ def _is_meant(
 
 
 def _key(call: Stored, shared: bool) -> bytes:
-    return orjson.dumps([*_same(call, shared), call.asked])
+    return _digest([*_same(call, shared), call.asked])
 
 
 def _partition(call: Stored, shared: bool) -> bytes:
-    return orjson.dumps([*_same(call, shared), _messages(call)[:-1]])
+    return _digest([*_same(call, shared), _messages(call)[:-1]])
+
+
+def _digest(told: list[Any]) -> bytes:
+    # Of a million calls not all texts can stand in memory twice.
+    return hashlib.blake2b(orjson.dumps(told), digest_size=16).digest()
 
 
 def _same(call: Stored, shared: bool) -> list[Any]:
-    parameters = [call.attributes.get(name, "") for name in PARAMETERS]
-    return ["" if shared else call.key_id, call.operation, call.model, *parameters]
+    return ["" if shared else call.key_id, call.operation, call.model, *call.parameters]
 
 
 def _question(call: Stored) -> str:
@@ -128,7 +132,8 @@ def _question(call: Stored) -> str:
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
         return ""
     content = parts[0].get("content") if parts[0].get("type") == "text" else None
-    return content.strip() if isinstance(content, str) else ""
+    text = content.strip() if isinstance(content, str) else ""
+    return text if len(text) <= LONGEST_QUESTION else ""
 
 
 def _messages(call: Stored) -> list[Any]:

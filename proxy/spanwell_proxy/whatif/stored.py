@@ -4,17 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from sys import intern
 from typing import Any, Final
 
 import httpx
 import orjson
 
-from spanwell.conventions import CALLS, SAVED_MS
+from spanwell.conventions import CALLS, MAX_TOKENS, SAVED_MS, TEMPERATURE
 from spanwell.errors import SpanwellError
 from spanwell.settings import Settings
 
 SILENCE_S: Final = 60.0
 ROWS: Final = "x-spanwell-rows"
+PARAMETERS: Final = (TEMPERATURE, MAX_TOKENS)  # those that spans carry
 Tell = Callable[[str, int, int], None]  # what is read, how many rows of how many
 
 
@@ -36,7 +38,7 @@ class Window:
 class Stored:
     """A call as it is stored. `asked` are its messages of {role, parts}, masked; `at` in seconds since 1970.
 
-    A call that a cache answered has the cost and the time that it was spared.
+    A call that a cache answered has the cost and the time that it was spared. `parameters` are its PARAMETERS.
     """
 
     trace_id: str
@@ -50,7 +52,7 @@ class Stored:
     cache: str
     duration_ms: float
     cost_usd: Decimal | None
-    attributes: dict[str, str]
+    parameters: tuple[str, ...]
     asked: str = ""
 
 
@@ -99,15 +101,15 @@ def _read(row: dict[str, Any], asked: str) -> Stored:
         trace_id=row["trace_id"],
         span_id=row["span_id"],
         at=datetime.fromisoformat(row["ts"]).replace(tzinfo=UTC).timestamp(),
-        model=row["request_model"],
-        operation=row["operation"],
-        key_id=row["key_id"],
+        model=intern(row["request_model"]),
+        operation=intern(row["operation"]),
+        key_id=intern(row["key_id"]),
         status=row["status"],
-        deployment=row["deployment"],
+        deployment=intern(row["deployment"]),
         cache=row["cache"],
         duration_ms=float(attributes.get(SAVED_MS) or row["duration_ms"]),
         cost_usd=None if cost is None else Decimal(str(cost)),
-        attributes=attributes,
+        parameters=tuple(intern(attributes.get(name, "")) for name in PARAMETERS),
         asked=asked,
     )
 

@@ -17,7 +17,7 @@ from spanwell_proxy.whatif.stored import Stored
 def call(at: float, text: str, **facts: Any) -> Stored:
     asked = orjson.dumps([{"role": "user", "parts": [{"type": "text", "content": text}]}]).decode()
     usual: dict[str, Any] = {"model": "fox", "operation": "chat", "key_id": "k", "status": "ok", "deployment": "fox-0"}
-    usual |= {"cache": "", "duration_ms": 1000.0, "cost_usd": Decimal("0.01"), "attributes": {}, "asked": asked}
+    usual |= {"cache": "", "duration_ms": 1000.0, "cost_usd": Decimal("0.01"), "parameters": ("", ""), "asked": asked}
     return Stored(trace_id=f"{at:032.0f}", span_id="s", at=at, **usual | facts)
 
 
@@ -41,7 +41,7 @@ def test_the_same_question_within_the_time_is_a_hit() -> None:
         ({}, 1),
         ({"key_id": "other"}, 0),
         ({"model": "owl"}, 0),
-        ({"attributes": {"gen_ai.request.temperature": "0.7"}}, 0),
+        ({"parameters": ("0.7", "")}, 0),
         ({"status": "error"}, 0),
         ({"asked": ""}, 0),
     ],
@@ -72,9 +72,10 @@ def test_a_paraphrase_is_a_hit_by_meaning_and_a_near_miss_is_kept_apart() -> Non
     assert 0.5 < example.similarity < 1
 
 
-def test_pictures_are_not_compared() -> None:
+def test_pictures_and_long_texts_are_not_compared() -> None:
     picture = orjson.dumps([{"role": "user", "parts": [{"type": "image", "digest": "x"}]}]).decode()
 
+    assert list_questions([call(0, "x" * 2001)]) == []  # the semantic cache does not look at these
     assert list_questions([call(0, "", asked=picture), call(0, "", asked="{"), call(0, "", asked="7")]) == []
     assert remember([], np.zeros((0, 1), dtype=np.float32))("x").tolist() == [0]
 

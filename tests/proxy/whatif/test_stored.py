@@ -26,7 +26,11 @@ HIT: dict[str, str | float] = {
 def test_calls_come_with_what_they_asked(tmp_path: Path) -> None:
     service = start_collector(tmp_path)
     asked = call(
-        gen_ai__request__model="fox", gen_ai__input__messages=ASKED, spanwell__cost_usd="0.002", spanwell__key__id="k1"
+        gen_ai__request__model="fox",
+        gen_ai__input__messages=ASKED,
+        spanwell__cost_usd="0.002",
+        spanwell__key__id="k1",
+        gen_ai__request__temperature=0.7,
     )
     spans = [
         SpanIn(1, 1, ago_s=20, duration_ms=150, attributes=asked),
@@ -48,6 +52,7 @@ def test_calls_come_with_what_they_asked(tmp_path: Path) -> None:
     assert (found[1].model, found[1].key_id, found[1].cost_usd) == ("fox", "k1", Decimal("0.002"))
     assert (found[1].asked, found[1].duration_ms) == (ASKED, 150)
     assert (found[0].cost_usd, found[0].duration_ms) == (Decimal("0.004"), 900)  # what the cache has spared
+    assert found[1].parameters == ("0.7", "")
     assert told[-1] == ("spans", 4, 4)
 
 
