@@ -21,7 +21,7 @@ up: setup  ## start everything; with no configuration, in demo mode
 	@$(BIN)/spanwell up
 
 test: setup test-tools  ## run the tests, installing chromium, redis-server and promtool if they are missing
-	$(BIN)/pytest -m "not vllm and not npm"
+	$(BIN)/pytest -m "not vllm and not npm" -n 2 --dist loadfile
 
 check: setup  ## check format, lint, types and the import contracts
 	$(BIN)/ruff format --check .
