@@ -101,7 +101,7 @@ def read_guards(config: Config, find_key: FindKey) -> Guards | None:
 
 def _name_on(fields: Mapping[Any, Any]) -> dict[str, Any]:
     """YAML takes a bare `on` for a yes."""
-    return {"on" if key is True else str(key): value for key, value in fields.items()}
+    return {"on" if str(key) == "True" else str(key): value for key, value in fields.items()}
 
 
 def _read_guard(item: Item) -> Guard:
