@@ -4,6 +4,7 @@ vLLM continues a last message of the assistant's with `continue_final_message`; 
 prompt. Only plain text of one choice is continued: tool calls and hidden reasoning would have to begin anew.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -11,7 +12,10 @@ import orjson
 from spanwell_proxy.apis.api import Api, Document, Request
 from spanwell_proxy.apis.events import EventReader, data_of
 
-UNFIT = ("logprobs", "prompt_logprobs", "echo", "best_of", "suffix", "audio")
+# An answer of a given form would be begun anew: what is there already is no part of it to a backend.
+FORMS = ("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar")
+UNFIT = ("logprobs", "prompt_logprobs", "echo", "best_of", "suffix", "audio", *FORMS)
+MORE_THAN_TEXT = ("tool_calls", "function_call", "reasoning", "reasoning_content", "refusal")
 
 
 def can_continue(api: Api, request: Request, said: Document | None) -> bool:
@@ -20,10 +24,14 @@ def can_continue(api: Api, request: Request, said: Document | None) -> bool:
         return False
     if request.get("n") not in (None, 1) or len(said["choices"]) != 1 or not find_text(said):
         return False
+    form = request.get("response_format")
+    if isinstance(form, Mapping) and form.get("type") != "text":
+        return False
     if api.name == "completions":
         return isinstance(request.get("prompt"), str)
     message = said["choices"][0]["message"]
-    return not message.get("tool_calls") and not message.get("function_call")
+    begins = request["messages"][-1].get("role") == "assistant"  # the client's own beginning of the answer
+    return not begins and not any(message.get(key) for key in MORE_THAN_TEXT)
 
 
 def find_text(said: Document) -> str:
@@ -51,6 +59,7 @@ class ContinuingReader(EventReader):
     """The second stream as the rest of the first: the reader of that one takes both in, and the client sees one."""
 
     def __init__(self, first: EventReader) -> None:
+        """`first` is the reader that the stream began with."""
         super().__init__()
         self._first = first
         self.closing = first.closing
@@ -75,6 +84,11 @@ class ContinuingReader(EventReader):
         self.usage, self.usage_is_partial = first.usage, first.usage_is_partial
         self.content_chunks, self.done = first.content_chunks - self._chunks_before, first.done
         return passed
+
+
+def find_first(reader: EventReader) -> EventReader:
+    """The reader that the stream began with, which has all that was said."""
+    return reader._first if isinstance(reader, ContinuingReader) else reader
 
 
 def _relabel(event: bytes, first: EventReader) -> bytes:

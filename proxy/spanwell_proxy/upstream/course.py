@@ -115,6 +115,9 @@ class Course:
             self._note_wait(time.perf_counter() - began)
             return failure
         self._note_wait(arrival.at - began)
+        if self._knobs.hedge_quantile:
+            # From the first on, whoever won: were the slow ones left out, ever more would count as slow.
+            self.gateway.traffic.note(self.model, arrival.at - began)
         call.decision, call.deployment = started.decision, started.tried.deployment
         return await self._relay(started, arrival)
 
@@ -218,8 +221,6 @@ class Course:
 
     async def _relay(self, started: Try, arrival: Arrival) -> ApiError | None:
         call, tried = self.call, started.tried
-        if self._knobs.hedge_quantile:
-            self.gateway.traffic.note(self.model, arrival.at - tried.started)
         try:
             await relay(call, tried, arrival)
         except ApiError as failure:

@@ -12,7 +12,7 @@ from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.errand import write_errand
 from spanwell_proxy.replies import JSON
-from spanwell_proxy.upstream.continuing import ContinuingReader, go_on
+from spanwell_proxy.upstream.continuing import ContinuingReader, find_first, go_on
 from spanwell_proxy.upstream.fetching import Order
 
 
@@ -30,6 +30,7 @@ def write_order(call: Call, deployment: Deployment) -> Order:
 
 def write_continuation(call: Call, deployment: Deployment, first: EventReader, said: Document) -> Order:
     """The same, where another one has said the beginning."""
+    first = find_first(first)
     body = _write(call, deployment, said, first.content_chunks)
     return Order(body, lambda: ContinuingReader(first))
 

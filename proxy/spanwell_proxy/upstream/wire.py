@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from spanwell_proxy.upstream.connection import NEVER, Connection
 
 CONNECT_TIMEOUT_S = 5.0
+STALE_S = 1.0  # by then a connection that was closed while idle has shown it
 KEEPALIVE_S = 20.0  # below what servers keep, so that the backend is rarely the one that closes first
 
 
@@ -51,7 +52,8 @@ class Wire:
 
     async def send(self, request: Request, limits: Limits = UNLIMITED) -> Connection:
         """The answer's head has come when this returns. Raises OSError."""
-        head = _head(request)
+        head, loop = _head(request), asyncio.get_running_loop()
+        began = loop.time()
         if connection := self._take_idle(request.base):
             try:
                 await _exchange(connection, head, request.body, limits.head_by)
@@ -59,8 +61,9 @@ class Wire:
                 raise
             except OSError:
                 # Closed while it lay idle, before the backend saw the request: once more, on a new one. Only once: a
-                # request that kills backends must not go through all the connections there are.
-                if connection.heard:
+                # request that kills backends must not go through all the connections there are. And only where it
+                # shows at once: what was worked at for a while may be paid for, and another try is an attempt.
+                if connection.heard or loop.time() - began > STALE_S:
                     raise
             else:
                 return connection

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from spanwell import conventions as c
+from spanwell_proxy.upstream.traffic import Traffic
 from tests.proxy.backend import WORDS, until
 from tests.proxy.gateway import ASK
 from tests.proxy.sink import Sink
@@ -66,6 +67,23 @@ async def test_a_quantile_of_late_says_when_an_answer_is_slow(scripted: Scripted
     await sink.wait(len(replies))
     assert {reply.status_code for reply in replies} == {200}
     assert any(one.attributes[c.ATTEMPT_WHY] == "hedge" for one in sink.attempts)
+
+
+async def test_a_slow_answer_counts_as_slow_though_it_was_overtaken(
+    scripted: Scripted, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[float] = []
+    monkeypatch.setattr(Traffic, "note", lambda _self, _model, elapsed_s: noted.append(elapsed_s))
+    monkeypatch.setattr(Traffic, "hedge_after_s", lambda *_: 0.3)
+    knobs = {"models": {"fox": {"hedge_after": "p95"}}}
+    scripts = {"fox/a": ["hang before the headers"], "fox/b": ["well"]}
+    async with scripted(scripts, resilience=knobs) as (proxy, _):
+        for _ in range(8):
+            await proxy.post()
+
+    hedged = [span for span in await sink.wait(8) if span.attributes[c.ATTEMPTS] == 2]
+    assert len([elapsed_s for elapsed_s in noted if elapsed_s >= 0.3]) == len(hedged)
+    assert hedged
 
 
 async def test_calls_beyond_the_bound_wait_their_turn(scripted: Scripted, sink: Sink) -> None:

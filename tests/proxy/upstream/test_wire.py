@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -17,17 +17,19 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[str, list[int]]]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections[0] += 1
-        while waiting and await reader.readuntil(b"ping"):
-            if not (answer := waiting.pop(0)):
-                break
-            writer.write(answer)
-            if b"content-length" not in answer and b"chunked" not in answer:
-                break
-        await writer.drain()
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while waiting and await reader.readuntil(b"ping"):
+                if not (answer := waiting.pop(0)):
+                    break
+                writer.write(answer)
+                if b"content-length" not in answer and b"chunked" not in answer:
+                    break
+            await writer.drain()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+        await asyncio.sleep(0.01)  # so that what was closed is gone
 
 
 async def ask(wire: Wire, base: str) -> bytes:
@@ -70,6 +72,18 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
 
     assert answers == [b"hello", b"hello"]
     assert connections == [2]
+
+
+async def test_a_request_that_was_worked_at_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanwell_proxy.upstream.wire.STALE_S", -1.0)
+    wire = Wire()
+    async with answering(SIZED, b"", SIZED) as (base, connections):
+        await ask(wire, base)
+        with pytest.raises(OSError):  # noqa: PT011 - any of its kinds
+            await ask(wire, base)
+        wire.close()
+
+    assert connections == [1]
 
 
 @pytest.mark.parametrize(
