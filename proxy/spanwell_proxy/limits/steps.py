@@ -63,8 +63,9 @@ async def reserve_limits(call: Call, gateway: Gateway) -> None:
         return
     limited = call.limited = Limited()
     try:
-        await limiter.learn(accounts)
-        _note_budgets(call, limited, accounts, gateway)
+        noted = accounts + limiter.find_model(call.target)
+        await limiter.learn(noted)
+        _note_budgets(call, limited, noted, gateway)
         await _reserve(call, limited, accounts, gateway)
     except AwayError as error:
         raise STATE_AWAY from error
@@ -99,8 +100,8 @@ def settle_limits(call: Call, gateway: Gateway) -> None:
 
 
 def _note_budgets(call: Call, limited: Limited, accounts: Accounts, gateway: Gateway) -> None:
-    """How the budgets stand; beyond a soft limit another model answers, where one is named and exists."""
-    limiter = gateway.limits
+    """How the budgets stand; beyond a soft limit another model answers, where one is named that the key may use."""
+    limiter, caller = gateway.limits, call.caller or NOBODY
     for account in accounts:
         if account.quota.unit == "usd" and account.used:
             limited.state = limited.state or "ok"
@@ -110,7 +111,7 @@ def _note_budgets(call: Call, limited: Limited, accounts: Accounts, gateway: Gat
     for limit in limiter.find_soft(accounts) if limited.state else ():
         limited.state = "soft"
         target = limit.downgrade or limiter.settings.downgrade.get(call.target, "")
-        if target and target != call.target and gateway.find_group(target):
+        if target and target != call.target and caller.may_use(target) and gateway.find_group(target):
             limited.is_downgraded = True
             call.target, call.request = target, call.request | {"model": target}
             return

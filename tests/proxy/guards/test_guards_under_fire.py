@@ -78,12 +78,12 @@ async def test_while_a_long_text_is_searched_others_go_on(guarded: OpenProxy, ec
 
     async with guarded(*ALL[:2]) as proxy:
         await proxy.post(ask("what is imported at the first call is not to be measured"))
-        watching = asyncio.create_task(watch())
+        watching, began = asyncio.create_task(watch()), time.perf_counter()
         answer = await proxy.post(ask("012 345 " * 100_000))
         watching.cancel()
 
     assert answer.status_code == 200
-    assert longest_s < 0.25  # a search of the whole takes three times as long
+    assert longest_s < (time.perf_counter() - began) / 3  # whatever else this machine does
 
 
 async def test_odd_contents_are_no_trouble(guarded: OpenProxy, echo: Echo) -> None:

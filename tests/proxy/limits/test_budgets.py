@@ -186,6 +186,34 @@ async def test_spanwells_own_calls_count_for_the_gateway_alone(backend: Backend,
     assert (own, users) == ([200, 200], [200, 429])
 
 
+async def test_a_models_own_soft_limit_sends_its_calls_elsewhere(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    budget = {"usd": 1, "period": "day", "soft": 0.00005, "downgrade": "owl"}
+    document = config(
+        deployment(backend.url), deployment(backend.url, "owl"), limits={"models": {"fox": {"budgets": [budget]}}}
+    )
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        for _ in range(2):
+            await proxy.post()
+            await asyncio.sleep(0.15)
+
+    spans = await sink.wait(2)
+    assert [span.attributes[c.BUDGET_STATE] for span in spans] == ["ok", "soft"]
+
+
+async def test_a_downgrade_leads_to_no_model_that_the_key_may_not_use(
+    backend: Backend, sink: Sink, tmp_path: Path
+) -> None:
+    document = config(deployment(backend.url), deployment(backend.url, "owl", model="hosted_vllm/large"))
+    budget = {"usd": "1", "period": "day", "soft": 0.00005, "downgrade": "owl"}
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        made = await make(proxy, models=["fox"], budgets=[budget])
+        for _ in range(2):
+            await call(proxy, made)
+            await asyncio.sleep(0.15)
+
+    assert [request["model"] for request in backend.requests] == ["tiny", "tiny"]
+
+
 async def test_beyond_a_soft_limit_another_model_answers(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     document = config(deployment(backend.url), deployment(backend.url, "owl", model="hosted_vllm/small"))
     async with running_proxy(tmp_path, document | {"limits": {"downgrade": {"fox": "owl"}}}, sink.port) as proxy:
