@@ -9,9 +9,9 @@ from spanwell_proxy.failures import ApiError, bad_request
 
 LONGEST_TTL_S: Final = 30 * 86_400.0
 LONGEST_NAMESPACE: Final = 128
-WORDS: Final = ("no-store", "no-cache", "only-if-cached")
+WORDS: Final = ("use-cache", "no-store", "no-cache", "only-if-cached")
 # LiteLLM's clients send these under `cache` in the body.
-LITELLM_KEYS: Final = ("no-store", "no-cache", "ttl", "s-maxage", "namespace")
+LITELLM_KEYS: Final = ("use-cache", "no-store", "no-cache", "ttl", "s-maxage", "namespace")
 _CACHE, _TTL = HEADER_CACHE.encode(), HEADER_CACHE_TTL.encode()
 
 
@@ -31,18 +31,20 @@ class Control:
 
 
 USUAL: Final = Control()
+UNASKED: Final = Control(reads=False, keeps=False)
 
 
-def read_control(headers: Mapping[bytes, bytes], request: Mapping[str, Any]) -> Control:
-    """Raises ApiError 400 for a word or a number that means nothing."""
+def read_control(headers: Mapping[bytes, bytes], request: Mapping[str, Any], *, opt_in: bool = False) -> Control:
+    """`opt_in`: only who says `use-cache` is meant. Raises ApiError 400 for a word or a number that means nothing."""
     if _CACHE not in headers and _TTL not in headers and "cache" not in request:
-        return USUAL
+        return UNASKED if opt_in else USUAL
     words = [word.strip().lower() for word in headers.get(_CACHE, b"").decode("latin-1").split(",") if word.strip()]
     unknown = [word for word in words if word not in WORDS]
     if unknown:
         raise bad_request(f"{HEADER_CACHE}: write {', '.join(WORDS)}, not {unknown[0]!r}", HEADER_CACHE)
     said = _read_body(request.get("cache"))
-    no_store = "no-store" in words or said.get("no-store") is True
+    is_unasked = opt_in and "use-cache" not in words and said.get("use-cache") is not True
+    no_store = is_unasked or "no-store" in words or said.get("no-store") is True
     return Control(
         reads=not no_store and "no-cache" not in words and said.get("no-cache") is not True,
         keeps=not no_store,

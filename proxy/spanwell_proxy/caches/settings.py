@@ -8,7 +8,7 @@ from spanwell.config import Config
 from spanwell.errors import ConfigError
 
 Scope = Literal["key", "team", "all"]
-KEYS: Final = ("enabled", "ttl_seconds", "max_mb", "memory_mb", "scope", "semantic")
+KEYS: Final = ("enabled", "opt_in", "ttl_seconds", "max_mb", "memory_mb", "scope", "semantic")
 MB: Final = 1024 * 1024
 
 
@@ -20,6 +20,7 @@ class CacheSettings:
     max_bytes: int = 256 * MB
     memory_bytes: int = 32 * MB  # of it, in each worker
     scope: Scope = "key"
+    opt_in: bool = False  # only for requests that ask for it
     semantic: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -29,8 +30,9 @@ def read_cache_settings(config: Config) -> CacheSettings | None:
     unknown = [key for key in section if key not in KEYS]
     if unknown:
         raise ConfigError(f"{where}.{unknown[0]}: unknown key; allowed are {', '.join(KEYS)}")
-    if not isinstance(section.get("enabled", True), bool):
-        raise ConfigError(f"{where}.enabled: write true or false")
+    for key in ("enabled", "opt_in"):
+        if not isinstance(section.get(key, True), bool):
+            raise ConfigError(f"{where}.{key}: write true or false")
     scope, semantic = section.get("scope", "key"), section.get("semantic") or {}
     if scope not in get_args(Scope):
         raise ConfigError(f"{where}.scope: write one of {', '.join(get_args(Scope))}")
@@ -43,6 +45,7 @@ def read_cache_settings(config: Config) -> CacheSettings | None:
         max_bytes=int(_number(section, "max_mb", 256, where) * MB),
         memory_bytes=int(_number(section, "memory_mb", 32, where) * MB),
         scope=scope,
+        opt_in=section.get("opt_in", False),
         semantic=semantic,
     )
 

@@ -44,8 +44,8 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
         return
     if call.copied:  # a copy is there to try an arm
         return
-    control = read_control(call.headers, call.request)
-    if not control.reads and not control.keeps:
+    control = read_control(call.headers, call.request, opt_in=cache.settings.opt_in)
+    if not (control.reads or control.keeps or control.insists):
         return
     realm = name_realm(call, cache.settings.scope, control.namespace, gateway.find_policy(call.target))
     call.cache_key, call.cache_ttl_s = cache_key(call.api.name, realm, call.request), control.ttl_s

@@ -14,7 +14,7 @@ from spanwell_proxy.config.routes import Ignored
 
 REDIS_TYPES: Final = ("redis", "redis-semantic", "valkey-semantic")
 SEMANTIC: Final = "an exact cache is on; for one by meaning, write cache.semantic"
-CACHE_PARAMS: Final = ("type", "ttl", "host", "port", "password", "username", "db", "ssl", "url")
+CACHE_PARAMS: Final = ("type", "mode", "ttl", "host", "port", "password", "username", "db", "ssl", "url")
 PERIODS: Final = {
     "1h": "hour",
     "60m": "hour",
@@ -39,6 +39,8 @@ def _adopt_cache(config: Config) -> tuple[Config, tuple[Ignored, ...]]:
         return config, ()
     params = read_mapping(config.litellm_settings, "cache_params", where)
     section: dict[str, Any] = {"enabled": True}
+    if params.get("mode") == "default_off":
+        section["opt_in"] = True
     ttls = [params.get("ttl"), *(config.litellm_settings.get(f"default_{kind}_ttl") for kind in ("redis", "in_memory"))]
     ttl = next((ttl for ttl in ttls if ttl is not None), None)
     if ttl is not None:

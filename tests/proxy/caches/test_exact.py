@@ -150,8 +150,9 @@ async def test_no_cache_asks_anew_and_keeps_the_answer(caching: Proxy, backend: 
     assert len(backend.requests) == 2
 
 
-async def test_only_if_cached_never_asks_a_backend(caching: Proxy, backend: Backend) -> None:
-    reply = await caching.post(ask(caching), x_spanwell_cache="only-if-cached")
+@pytest.mark.parametrize("words", ["only-if-cached", "no-store, only-if-cached"])
+async def test_only_if_cached_never_asks_a_backend(caching: Proxy, backend: Backend, words: str) -> None:
+    reply = await caching.post(ask(caching), x_spanwell_cache=words)
 
     assert (reply.status_code, reply.json()["error"]["code"], backend.requests) == (504, "not_cached", [])
 
@@ -162,6 +163,18 @@ async def test_litellms_words_in_the_body_mean_the_same_and_stay_here(caching: P
 
     assert later.headers["x-spanwell-cache"] == "miss"
     assert all("cache" not in request for request in backend.requests)
+
+
+async def test_where_the_cache_is_asked_for_no_one_else_gets_it(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    document = config(deployment(backend.url), cache={"enabled": True, "opt_in": True})
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        body = ask(proxy)
+        others = [await proxy.post(body), await proxy.post(body | {"cache": {"ttl": 60}})]
+        asked = [await proxy.post(body | {"cache": {"use-cache": True}}) for _ in range(2)]
+        by_header = await proxy.post(body, x_spanwell_cache="use-cache")
+
+    assert all("x-spanwell-cache" not in reply.headers for reply in others)
+    assert [reply.headers["x-spanwell-cache"] for reply in (*asked, by_header)] == ["miss", "hit", "hit"]
 
 
 async def test_a_purge_counts_for_calls_that_are_under_way(caching: Proxy, backend: Backend) -> None:
@@ -216,6 +229,7 @@ def test_whatever_may_change_the_answer_changes_the_key(change: dict[str, Any]) 
         ({"ttl": 1}, "cache.ttl"),
         ({"max_mb": 0}, "cache.max_mb"),
         ({"enabled": "yes"}, "enabled"),
+        ({"opt_in": 1}, "opt_in"),
         ({"scope": "world"}, "cache.scope"),
         ({"semantic": 7}, "cache.semantic"),
     ],

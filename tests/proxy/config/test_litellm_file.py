@@ -133,6 +133,14 @@ def test_what_to_do_after_a_failure_is_read(routes: Routes) -> None:
     assert (routes.find_strategy("chat"), routes.checks_context) == ("least-used", True)
 
 
+def test_a_cache_that_is_off_by_default_is_for_who_asks() -> None:
+    adopted, differences = adopt_sections(
+        Config(litellm_settings={"cache": True, "cache_params": {"type": "local", "mode": "default_off"}})
+    )
+
+    assert (adopted.cache, differences) == ({"enabled": True, "opt_in": True}, ())
+
+
 def test_what_has_a_section_of_ours_is_moved_there(file: Config) -> None:
     adopted, differences = adopt_sections(file)
     settings = adopt_settings(Settings(), adopted)
