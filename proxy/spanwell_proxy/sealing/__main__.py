@@ -9,7 +9,7 @@ from spanwell.cli.console import fail, write
 from spanwell.errors import ConfigError, SpanwellError
 from spanwell.settings import Settings
 from spanwell_proxy.sealing.keeping import unseal_all, users_path
-from spanwell_proxy.sealing.project import key_path, make_key, read_key
+from spanwell_proxy.sealing.project import erase_key, key_path, make_key, read_key
 from spanwell_proxy.sealing.users import UserKeys
 
 DECRYPT = """\
@@ -71,9 +71,7 @@ def _decrypt(options: argparse.Namespace, settings: Settings) -> int:
 def _erase(options: argparse.Namespace, settings: Settings) -> int:
     path = key_path(settings)
     if options.project:
-        read_key(path)
-        path.write_bytes(bytes(path.stat().st_size))
-        path.unlink()
+        erase_key(path)
         write(f"erased {path}")
         return 0
     users = UserKeys(users_path(settings), read_key(path))

@@ -72,10 +72,9 @@ def _open_text(text: str, read: Callable[[str], str]) -> str:
     if PREFIX not in text:
         return text
     try:
-        document = orjson.loads(text)
-    except ValueError:
+        return orjson.dumps(_open(orjson.loads(text), read)).decode()
+    except (ValueError, orjson.JSONEncodeError, RecursionError):  # no JSON, or somebody's prompt that is too deep
         return SEALED.sub(lambda match: read(match[0]), text)
-    return orjson.dumps(_open(document, read)).decode()
 
 
 def _open(value: Any, read: Callable[[str], str]) -> Any:
@@ -96,7 +95,8 @@ def _find_sealed(messages: list[Any]) -> str:
     try:
         (message,) = messages
         (part,) = message["parts"]
-        return str(part["sealed"]) if message["role"] == part["type"] == "encrypted" else ""
+        token = str(part["sealed"])
+        return token if message["role"] == part["type"] == "encrypted" and SEALED.fullmatch(token) else ""
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -55,6 +55,16 @@ def read_key(path: Path) -> ProjectKey:
     return ProjectKey(secret)
 
 
+def erase_key(path: Path) -> None:
+    """Overwrite it where it stands, then delete it. Raises ConfigError where there is none."""
+    read_key(path)
+    with path.open("r+b") as file:  # opening it to write would give up its blocks as they are
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+
+
 def make_key(path: Path) -> ProjectKey:
     """A new key, readable to its owner alone. Where another process was faster, that one's."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

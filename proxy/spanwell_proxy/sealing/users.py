@@ -33,9 +33,9 @@ class UserKeys:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._project = project
         self._known: OrderedDict[str, tuple[float, UserKey]] = OrderedDict()
+        path.touch(mode=0o600)
         self._file = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-        path.chmod(0o600)
-        # What is deleted is overwritten, and no log keeps it.
+        # What is deleted is overwritten, in the journal too, and no log keeps it.
         self._file.executescript("PRAGMA secure_delete=ON; PRAGMA journal_mode=DELETE;" + SCHEMA)
 
     def find(self, user: str) -> UserKey:

@@ -13,7 +13,7 @@ from spanwell.settings import Settings
 from spanwell_proxy.sealing.__main__ import main
 from spanwell_proxy.sealing.box import UnsealError, seal, unseal
 from spanwell_proxy.sealing.keeping import SHOWN, open_keeping, unseal_all, users_path
-from spanwell_proxy.sealing.project import ProjectKey, find_key, key_path, make_key, read_key
+from spanwell_proxy.sealing.project import ProjectKey, erase_key, find_key, key_path, make_key, read_key
 from spanwell_proxy.sealing.users import UserKeys
 
 KEY, OTHER, ID = bytes(32), bytes(31) + b"1", b"12345678"
@@ -93,6 +93,35 @@ def test_an_erased_key_takes_its_texts_along_and_nobody_elses(tmp_path: Path) ->
     assert erased == (True, False)
     assert (line, lost) == (f"{tokens['anna']} of bob", 1)
     assert seal("new", *users.find("anna"))[:16] != tokens["anna"][:16]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"a":' * 900 + '"enc1:x"' + "}" * 900,
+        '[{"role":"encrypted","parts":[{"type":"encrypted","sealed":"no enc1:"}]}]',
+        '[{"role":"encrypted","parts":[{"type":"encrypted","sealed":{"enc1:":1}}]}]',
+    ],
+)
+def test_what_only_looks_sealed_does_not_stop_the_reading(said: str) -> None:
+    project = ProjectKey(KEY)
+    token = seal("of anna", project.id, project.derive("texts"))
+
+    line, lost = unseal_all(json.dumps({"said": said, "sealed": token}), project, None)
+
+    assert json.loads(line)["sealed"] == "of anna"
+    assert lost == 0
+
+
+def test_an_erased_project_key_is_overwritten_where_it_stands(tmp_path: Path) -> None:
+    path, other_name = tmp_path / "project.key", tmp_path / "same.key"
+    make_key(path)
+    other_name.hardlink_to(path)
+
+    erase_key(path)
+
+    assert not path.exists()
+    assert set(other_name.read_bytes()) == {0}
 
 
 def test_the_file_of_keys_alone_tells_nothing(tmp_path: Path) -> None:
