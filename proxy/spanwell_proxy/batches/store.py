@@ -69,7 +69,9 @@ class BatchStore:
         self._lock = threading.RLock()
 
     def close(self) -> None:
-        self._state.close()
+        """Once no thread is at it: a task that was cancelled may have left one."""
+        with self._lock:
+            self._state.close()
 
     # --- files
 

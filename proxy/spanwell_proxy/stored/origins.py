@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -112,6 +113,7 @@ class SqliteOrigins:
 
     def __init__(self, path: Path) -> None:
         self._reading, self._writing = _open(path), _open(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="origins")
         self._swept = 0.0
 
     async def get(self, response_id: str) -> Origin | None:
@@ -125,9 +127,10 @@ class SqliteOrigins:
         return Origin(*row) if row else None
 
     async def put_many(self, found: Sequence[tuple[str, Origin]]) -> None:
-        await asyncio.to_thread(self._put_many, found)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._put_many, found)
 
     async def close(self) -> None:
+        self._thread.shutdown()  # it may still write for a task that was cancelled
         self._reading.close()
         self._writing.close()
 

@@ -11,6 +11,7 @@ import pytest
 from spanwell.health import free_port
 from spanwell_proxy.stored.looking import NOWHERE, Look, read_look
 from spanwell_proxy.stored.origins import Origin, Origins, open_origins
+from spanwell_proxy.tasks import stop_tasks
 from tests.proxy.backend import Backend, running_backend
 from tests.proxy.gateway import Proxy, config, deployment, running_proxy
 from tests.proxy.redis import running_redis
@@ -142,6 +143,20 @@ async def test_an_origin_is_written_behind_the_call_and_found_all_the_same(tmp_p
         writing.cancel()
 
     assert found == FOX
+
+
+async def test_what_is_being_written_when_it_closes_is_written(tmp_path: Path) -> None:
+    for turn in range(5):
+        origins = open_origins(tmp_path / f"{turn}.db", "")
+        writing = asyncio.create_task(origins.write())
+        for number in range(3000):
+            origins.note(f"resp_{number}", Origin("d", "fox", "key"))
+        await asyncio.sleep(0.021 + turn * 0.001)  # amid the first batch: it crashed the process
+        await stop_tasks(writing)
+        await origins.close()
+
+        async with opened(tmp_path / f"{turn}.db", "") as again:
+            assert await again.find("resp_2999")
 
 
 async def test_only_the_latest_stay_in_memory(tmp_path: Path, redis_url: str) -> None:
