@@ -162,10 +162,10 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
     return case, "/" + path, json.loads(await reader.readexactly(length))
 
 
-def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+def make_certificate(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, ssl.SSLContext]:
     certificate, key = folder / "cert.pem", folder / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    made += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made += ["-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={name}"]
     subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
