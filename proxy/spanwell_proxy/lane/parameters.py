@@ -241,6 +241,8 @@ def _check_tool(tool: Mapping[str, Any], where: str) -> None:
     kind, server = str(tool.get("type") or ""), str(tool.get("server_url") or "")
     if kind.startswith(OWN_TOOLS) or server.startswith(OWN_SERVER) or STEERING & tool.keys():
         raise bad_request(f"{where}: this tool is not offered here", where)
+    if not isinstance(tool.get("name"), str | None):
+        raise bad_request(f"{where}.name must be a text", where)
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import openai
@@ -30,18 +30,24 @@ SAID = {
     "overloaded_error": (529, "upstream_overloaded"),
     "request_too_large": (413, "request_too_large"),
     "Please ensure all user messages are valid": (400, "invalid_request"),
+    "Unable to map the custom llm provider": (404, "not_offered"),
+    "Error converting to valid response block": (502, "upstream_unreadable"),
 }
 UNCLEAR = "APIConnectionError"  # LiteLLM's word for whatever it has no other one for
 UNREADABLE = "upstream_unreadable"
 NO_ANSWER = ("TransportError", "ClientConnectionError", "ClientPayloadError")  # of httpx and aiohttp
 PREFIX = re.compile(r"(litellm\.\w+: |\w+(Exception|Error) - |\w+Error: )+")
 SUFFIX = re.compile(
-    r"\s*(Traceback \(most recent|Handle with `litellm|\n?Received Messages=|Original exception: ).*", re.DOTALL
+    r"\s*(Traceback \(most recent|Handle with `litellm|\n?Received Messages=|Received - message=|- \{'role'"
+    r"|Original exception: ).*",
+    re.DOTALL,
 )
 # Of code that takes apart what it did not expect; a JSON decoder's is a StopIteration in the end.
 MALFORMED = (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
-ANSWERING = re.compile(r"response(?!_format)|chunk|raw_decode")
-DEEPEST_FRAMES = 5
+# LiteLLM's names of functions that take apart what was asked, and of those that read what came back.
+ASKING = re.compile(r"request|messages|prompt|schema|response_format|_params")
+ANSWERING = re.compile(r"response|chunk")
+DEEPEST_FRAMES = 8
 SECRET_NAME = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
 SHORTEST_SECRET = 8
 LONGEST_MESSAGE = 2000
@@ -58,7 +64,8 @@ def refuse(error: openai.OpenAIError | ApiError, params: Mapping[str, Any]) -> A
     status, kind = _classify(error, words)
     if kind == UNREADABLE:
         return ApiError(status, kind, "the backend's answer cannot be translated")
-    return ApiError(status, kind, _clean(_words(words), params), retry_after_s=_retry_after(error))
+    message = _clean(_words(words), params) or "the backend gave no reason"
+    return ApiError(status, kind, message, retry_after_s=_retry_after(error))
 
 
 def error_event(path: str, error: ApiError) -> bytes:
@@ -83,16 +90,28 @@ def _classify(error: openai.OpenAIError, words: str) -> tuple[int, str]:
     if any(isinstance(cause, OSError) or _is_transport(cause) for cause in causes):
         return KINDS[UNCLEAR]
     if causes and isinstance(causes[-1], MALFORMED):
-        return (502, UNREADABLE) if _reads_answer(causes[-1]) else (400, "invalid_request")
+        return (502, UNREADABLE) if _reads_answer(causes) else (400, "invalid_request")
+    if causes and type(causes[-1]) is Exception and _find_telling(causes) == "asked":  # LiteLLM's own word for it
+        return 400, "invalid_request"
     if name == UNCLEAR or not isinstance(status, int) or status < 400:
         return KINDS[UNCLEAR]
     return status, f"upstream_{status}"
 
 
-def _reads_answer(error: BaseException) -> bool:
-    """LiteLLM failed at what came back, not at what was asked: as the names of its own functions tell."""
-    frames = traceback.extract_tb(error.__traceback__)[-DEEPEST_FRAMES:]
-    return isinstance(error, StopIteration) or any(ANSWERING.search(frame.name) for frame in frames)
+def _reads_answer(causes: Sequence[BaseException]) -> bool:
+    """LiteLLM failed at what came back, not at what was asked; JSON that nobody owns to have read came back."""
+    return (_find_telling(causes) or ("answered" if isinstance(causes[-1], StopIteration) else "asked")) == "answered"
+
+
+def _find_telling(causes: Sequence[BaseException]) -> str:
+    """Which of the two it failed at, as the names of its own functions tell, the innermost first; empty: none does."""
+    for cause in reversed(causes):
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)[-DEEPEST_FRAMES:]):
+            if ASKING.search(frame.name):
+                return "asked"
+            if ANSWERING.search(frame.name):
+                return "answered"
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple, cast
 
+import httpx
 import litellm
 import orjson
 from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
@@ -29,6 +30,8 @@ litellm.disable_hf_tokenizer_download = True  # a model's name must not start a 
 litellm.suppress_debug_info = True
 litellm.disable_streaming_logging = True  # it would put every stream together again, for nobody
 litellm.disable_token_counter = True  # or it counts what a backend does not report, and calls that its usage
+# LiteLLM's clients follow redirects, and take along whatever header a provider's key stands in.
+httpx.Response.has_redirect_location = property(lambda _: False)  # type: ignore[assignment,method-assign]
 litellm.drop_params = True  # what a backend has no word for is left out, unless the answer would lack what was asked
 
 JSON = b"application/json"

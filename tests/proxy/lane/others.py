@@ -39,6 +39,7 @@ class Others:
     paths: list[str] = field(default_factory=list)
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: bool = False
+    moved_to: str = ""
     port: int = 0
 
     @property
@@ -55,6 +56,8 @@ class Others:
         except asyncio.CancelledError:
             self.aborted.set()
             raise
+        if self.moved_to:
+            return web.Response(status=307, headers={"location": self.moved_to})
         if request.path.startswith("/v1/text-to-speech"):
             return web.Response(body=SOUND, content_type="audio/mpeg")
         return web.json_response(ANSWERS[request.path])

@@ -54,7 +54,7 @@ async def running_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 
 @pytest.fixture
 def house(running: House) -> House:
-    running.others.hangs = False
+    running.others.hangs, running.others.moved_to = False, ""
     running.others.aborted.clear()
     for seen in (running.others.bodies, running.others.headers, running.others.paths):
         seen.clear()
@@ -195,3 +195,13 @@ async def test_who_leaves_takes_the_call_back_from_the_provider(house: House, pa
 
     async with asyncio.timeout(1.0):
         await house.others.aborted.wait()
+
+
+@pytest.mark.parametrize("path", CASES)
+async def test_no_redirect_is_followed_and_no_key_taken_elsewhere(house: House, path: str) -> None:
+    house.others.moved_to = house.others.url.replace("127.0.0.1", "localhost") + "/elsewhere"
+
+    answer = await house.ask(path)
+
+    assert answer.status_code == 502
+    assert "/elsewhere" not in house.others.paths

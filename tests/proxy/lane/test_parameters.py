@@ -64,9 +64,10 @@ def test_what_is_of_a_wrong_kind_is_the_clients_mistake(key: str, value: Any, ki
         {"type": "advisor_20260301", "name": "advisor", "model": "openai/gpt-5"},
         {"type": "mcp", "server_url": "litellm_proxy/mcp/github"},
         {"type": "function", "name": "x", "api_base": "http://127.0.0.1:1"},
+        {"type": "custom", "name": ["x"]},
     ],
 )
-def test_a_tool_that_would_steer_is_refused(tool: dict[str, Any]) -> None:
+def test_a_tool_that_would_steer_or_has_no_proper_name_is_refused(tool: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match=r"tools\[1\]") as refused:
         pick({"tools": [{"type": "function"}, tool]}, parameters.CHAT)
 

@@ -30,6 +30,8 @@ def anthropic_error(kind: str, words: str) -> str:
         (litellm.ServiceUnavailableError("no", "p", "m"), 503, "upstream_unavailable"),
         (litellm.APIConnectionError("no", "p", "m"), 502, "upstream_unreachable"),
         (litellm.InternalServerError("boom", "p", "m"), 500, "upstream_500"),
+        (litellm.APIConnectionError("Unable to map the custom llm provider=x", "p", "m"), 404, "not_offered"),
+        (litellm.BadRequestError("Error converting to valid response block", "m", "p"), 502, "upstream_unreadable"),
         (litellm.InternalServerError(anthropic_error("overloaded_error", "x"), "p", "m"), 529, "upstream_overloaded"),
         (litellm.BadRequestError(anthropic_error("request_too_large", "x"), "m", "p"), 413, "request_too_large"),
     ],
@@ -40,23 +42,48 @@ def test_an_error_keeps_its_status_and_gets_openais_word(error: openai.OpenAIErr
     assert (refusal.status, refusal.kind) == (status, kind)
 
 
-def fail_in(name: str) -> openai.OpenAIError:
-    """As LiteLLM fails in a function of that name, at something it did not expect."""
-    scope: dict[str, Any] = {}
-    exec(f"def {name}():\n    return {{}}['content']", scope)
+def fail_in(names: str, what: str = "{}['content']") -> openai.OpenAIError:
+    """As LiteLLM fails at something it did not expect, in functions of these names, each called by the one before."""
+    scope: dict[str, Any] = {"json": json}
+    first, *others = names.split()
+    for name, called in zip([first, *others], [*(f"{other}()" for other in others), what], strict=True):
+        exec(f"def {name}():\n    return {called}", scope)
     try:
-        scope[name]()
-    except KeyError as cause:
+        scope[first]()
+    except Exception as cause:  # noqa: BLE001 what LiteLLM itself raises is often no more than that
         error = litellm.APIConnectionError("'content'", "p", "m")
         error.__context__ = cause
     return error
 
 
-def test_who_sent_what_cannot_be_read_is_to_blame() -> None:
-    asked, answered = refuse(fail_in("map_response_format"), {}), refuse(fail_in("transform_response"), {})
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ("completion map_response_format", "{}['content']"),
+        ("dispatch_chat_response async_completion transform_request_body transform_system", "'' + {}"),
+        ("map_openai_params apply_response_schema_transformation", "'' in None"),
+        ("completion transform_request", "json.loads('x')"),  # the arguments of a tool call
+        ("gemini_convert_messages_with_history convert_tool_result", "exec('raise Exception(1)')"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_the_clients_fault(names: str, what: str) -> None:
+    refusal = refuse(fail_in(names, what), {})
 
-    assert (asked.status, asked.kind) == (400, "invalid_request")
-    assert (answered.status, answered.message) == (502, "the backend's answer cannot be translated")
+    assert (refusal.status, refusal.kind) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ("completion transform_response", "{}['content']"),
+        ("transform_response read_parts", "{}['content']"),
+        ("transform_response", "json.loads('x')"),
+        ("post", "json.loads('x')"),
+        ("chunk_parser", "exec('raise Exception(1)')"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_the_backends_fault(names: str, what: str) -> None:
+    assert refuse(fail_in(names, what), {}).status == 502
 
 
 def test_an_error_is_never_answered_as_a_success() -> None:
@@ -73,13 +100,21 @@ def test_prompts_and_tracebacks_are_not_repeated() -> None:
     first = litellm.BadRequestError("Invalid Message\nReceived Messages=[{'content': 'my secret'}]", "m", "p")
     second = litellm.APIConnectionError('broken\nTraceback (most recent call last):\n  File "main.py"', "p", "m")
 
-    assert [refuse(error, {}).message for error in (first, second)] == ["Invalid Message", "broken"]
+    third = litellm.APIConnectionError("Invalid Message passed in - {'role': 'x', 'content': 'my secret'}", "p", "m")
+
+    told = [refuse(error, {}).message for error in (first, second, third)]
+
+    assert told == ["Invalid Message", "broken", "Invalid Message passed in"]
 
 
 def test_secrets_of_the_deployment_are_not_repeated() -> None:
     error = litellm.AuthenticationError(f"the key {KEY} or abcdefghijkl is wrong", "p", "m")
 
     assert refuse(error, PARAMS).message == "the key [SECRET] or [SECRET] is wrong"
+
+
+def test_a_refusal_always_says_something() -> None:
+    assert refuse(litellm.APIConnectionError("", "p", "m"), {}).message == "the backend gave no reason"
 
 
 def test_when_to_come_back_is_handed_on() -> None:
