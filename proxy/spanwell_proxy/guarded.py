@@ -29,7 +29,7 @@ class Guarded:
     verdicts: list[Verdict] = field(default_factory=list)
     took_s: float = 0.0
     cut_tokens: int = 0
-    is_reversible: bool = False  # placeholders stand in the request for what the answer may name again
+    placeholders: tuple[str, ...] = ()  # that stand in the request for what the answer may name again
     wait: Callable[[], Awaitable[None]] | None = None  # for guards beside the call; raises ApiError
     check_answer: Callable[[Document], Awaitable[Document]] | None = None  # raises ApiError; what the client gets
     begin_stream: Callable[[Reader, bytes, bool], tuple[Reader, bytes]] | None = None  # with what has come, and if all

@@ -63,6 +63,8 @@ def name_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> str:
     told: list[Any] = [tenant, namespace, call.model, call.target, is_stored]
     if asked.assignment:
         told.append(asked.assignment.deployment)
+    if call.guarded and call.guarded.placeholders:  # who writes one himself is not told what it stands for
+        told.append(call.guarded.placeholders)
     if policy.narrows:
         told += [sorted(asked.tags) if policy.by_tags else (), asked.tier if policy.tiers else ""]
     if api.relay_headers:

@@ -58,7 +58,7 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
         call.leads = True
         cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
     # Placeholders stand for values of this call alone: what is only alike in meaning may be about somebody else.
-    is_alone = call.guarded is not None and call.guarded.is_reversible
+    is_alone = call.guarded is not None and bool(call.guarded.placeholders)
     if control.reads and cache.meanings and not is_alone:
         entry = await cache.meanings.find(call, realm)
         if entry and _is_fresh(entry, control):

@@ -61,7 +61,7 @@ class Guarding:
         finally:
             self.record.took_s += time.perf_counter() - began
         if self._watch.output or self._beside or self._placeholders.values:
-            self.record.is_reversible = bool(self._placeholders.values)
+            self.record.placeholders = tuple(sorted(self._placeholders.values))
             self.record.wait, self.record.check_answer = self._wait_beside, self.check_answer
             self.record.begin_stream, self.record.finish_stream = self.begin_stream, self.finish_stream
 

@@ -114,6 +114,43 @@ async def test_the_cache_does_not_mix_up_whom_it_answers(guarded: OpenProxy, ech
     assert [answer.headers["x-spanwell-cache"] for answer in answers] == ["miss", "miss", "hit"]
 
 
+@pytest.mark.parametrize("other", ["", " and bob@example.com"])
+async def test_the_cache_makes_no_placeholder_a_key_to_its_value(guarded: OpenProxy, echo: Echo, other: str) -> None:
+    async with guarded(REVERSIBLE, cache={"enabled": True, "scope": "all"}) as proxy:
+        await proxy.post(ask(f"I am anna@example.com{other}"))
+        seen = echo.requests[0]["messages"][0]["content"].split()[2]
+        answer = await proxy.post(ask(f"I am {seen}{other}"))
+
+    assert answer.headers["x-spanwell-cache"] == "miss"
+    assert "anna" not in answer.text
+
+
+@pytest.mark.parametrize("streams", [(True, False), (False, True)])
+async def test_what_is_kept_is_what_the_guards_let_through(
+    guarded: OpenProxy, echo: Echo, streams: tuple[bool, bool]
+) -> None:
+    async with guarded({"name": "persons", "type": "pii", "on": ["output"]}, cache={"enabled": True}) as proxy:
+        answers = []
+        for stream in streams:
+            echo.answers = ["write to anna@example.com"]
+            answers.append(await proxy.post(ask("whom?", stream=stream)))
+
+    assert [answer.headers["x-spanwell-cache"] for answer in answers] == ["miss", "hit"]
+    assert "anna" not in answers[1].text
+    assert "[EMAIL]" in answers[1].text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_blocked_answer_is_not_kept(guarded: OpenProxy, echo: Echo, stream: bool) -> None:
+    blocking = {"name": "persons", "type": "pii", "on": ["output"], "action": "block"}
+    async with guarded(blocking, cache={"enabled": True}) as proxy:
+        echo.answers = ["write to anna@example.com", "to nobody"]
+        await proxy.post(ask("whom?", stream=stream))
+        answer = await proxy.post(ask("whom?", stream=stream))
+
+    assert (answer.headers["x-spanwell-cache"], len(echo.requests)) == ("miss", 2)
+
+
 async def test_a_kept_answer_waits_for_the_guard_beside_it_too(guarded: OpenProxy, echo: Echo) -> None:
     async with guarded(MODEL | {"async": True}, cache={"enabled": True}) as proxy:
         echo.answers = ["safe", "safe"]  # the verdict, and what was asked for
