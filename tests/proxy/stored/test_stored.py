@@ -147,7 +147,7 @@ async def test_an_origin_is_written_behind_the_call_and_found_all_the_same(tmp_p
 
 async def test_what_is_being_written_when_it_closes_is_written(tmp_path: Path) -> None:
     for turn in range(5):
-        origins = open_origins(tmp_path / f"{turn}.db", "")
+        origins = open_origins(tmp_path / str(turn) / "state.db", "")
         writing = asyncio.create_task(origins.write())
         for number in range(3000):
             origins.note(f"resp_{number}", Origin("d", "fox", "key"))
@@ -155,7 +155,7 @@ async def test_what_is_being_written_when_it_closes_is_written(tmp_path: Path) -
         await stop_tasks(writing)
         await origins.close()
 
-        async with opened(tmp_path / f"{turn}.db", "") as again:
+        async with opened(tmp_path / str(turn), "") as again:
             assert await again.find("resp_2999")
 
 
