@@ -204,6 +204,16 @@ async def _(it: Exchange) -> None:
     await FAULTS["well"](it)
 
 
+@fault("words without an end")
+async def _(it: Exchange) -> None:
+    await it.begin(CHUNKED)
+    while not it.writer.is_closing():
+        await it.chunks(it.begun() * 100, end=False)
+        await asyncio.sleep(0)
+    it.left = True
+    it.close()
+
+
 @fault("slow, then a stall")
 async def _(it: Exchange) -> None:
     await asyncio.sleep(0.2)

@@ -160,7 +160,15 @@ ASKED: dict[str, dict[str, Any]] = {
 # A connection that is used again and closed at once looks as if it had idled too long: these need their own.
 ALONE = ("reset before the answer", "close before the answer", STALE)
 OTHERS = {  # met one by one
-    *("slow", "slower", "slow, then a stall", "two words, then a close", "too long for it", "against its policy"),
+    *(
+        "words without an end",
+        "slow",
+        "slower",
+        "slow, then a stall",
+        "two words, then a close",
+        "too long for it",
+        "against its policy",
+    ),
 }
 HURRIED = ("hang", "stall", "slow")
 

@@ -1,6 +1,8 @@
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,24 @@ async def test_a_connection_is_used_again() -> None:
 
     assert answers == [b"hello", b"hello"]
     assert connections == [1]
+
+
+async def test_a_process_of_ours_that_is_about_to_listen_is_waited_for(tmp_path: Path) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SIZED)
+        writer.close()
+
+    wire, path = Wire(), str(tmp_path / "lane.sock")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(path)  # as one that was killed leaves it: nobody listens
+    asking = asyncio.create_task(ask(wire, "unix:" + path))
+    await asyncio.sleep(0.2)
+    Path(path).unlink()
+    await asyncio.sleep(0.1)
+    async with await asyncio.start_unix_server(serve, path):
+        answer = await asyncio.wait_for(asking, 2.0)
+
+    assert answer == b"hello"
 
 
 async def test_a_connection_that_is_closed_twice_serves_one_call_at_a_time() -> None:
