@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import orjson
 
@@ -74,6 +74,13 @@ class Progress:
         os.fsync(self.errors.fileno())
 
 
+class Rest(NamedTuple):
+    """Until when a batch is left alone, should it fail now; each time it fails twice as long."""
+
+    until: float = 0.0
+    next_s: float = REST_S
+
+
 class Runner:
     """`ask` makes one call in the name of a batch's owner; `load` tells how busy the proxy is with others."""
 
@@ -84,7 +91,7 @@ class Runner:
         self._load = load
         self._places = asyncio.Semaphore(settings.concurrency)
         self._running: dict[str, asyncio.Task[None]] = {}  # by owner
-        self._resting: dict[str, float] = {}  # batches that failed of late, until when
+        self._resting: dict[str, Rest] = {}  # batches that failed of late
 
     async def run(self) -> None:
         """Runs until it is cancelled. A second proxy on the same files waits for the first to end."""
@@ -112,7 +119,8 @@ class Runner:
     def _may_begin(self, row: Row) -> bool:
         for owner in [owner for owner, task in self._running.items() if task.done()]:
             del self._running[owner]
-        is_resting = self._resting.get(row["id"], 0.0) > time.monotonic()
+        rest = self._resting.get(row["id"])
+        is_resting = rest is not None and rest.until > time.monotonic()
         return not is_resting and len(self._running) < MOST_BATCHES and row["owner"] not in self._running
 
     def _prepare(self) -> None:
@@ -135,7 +143,8 @@ class Runner:
 
     async def _work(self, row: Row) -> None:
         """Take a batch to its end. One that fails does not hold up the others, and is gone on with later."""
-        self._resting[row["id"]] = time.monotonic() + REST_S
+        rest = self._resting.get(row["id"], Rest())
+        self._resting[row["id"]] = Rest(time.monotonic() + rest.next_s, rest.next_s * 2)
         try:
             file = self._store.read_file(row["input_file_id"])
         except FileNotFoundError:
