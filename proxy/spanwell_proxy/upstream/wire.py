@@ -16,6 +16,7 @@ from spanwell_proxy.upstream.connection import NEVER, Connection
 
 CONNECT_TIMEOUT_S = 5.0
 STALE_S = 1.0  # by then a connection that was closed while idle has shown it
+LOOK_EVERY_S = 0.05
 KEEPALIVE_S = 20.0  # below what servers keep, so that the backend is rarely the one that closes first
 
 
@@ -95,7 +96,7 @@ class Wire:
         try:
             async with asyncio.timeout(connect_s):
                 if base.startswith("unix:"):
-                    return (await loop.create_unix_connection(lambda: Connection(idle), base.removeprefix("unix:")))[1]
+                    return await _connect_lane(base.removeprefix("unix:"), idle)
                 parts = urlsplit(base)
                 secure = self._secure() if parts.scheme == "https" else None
                 port = parts.port or (443 if secure else 80)
@@ -110,6 +111,17 @@ class Wire:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+async def _connect_lane(path: str, idle: list[Connection]) -> Connection:
+    """Who listens there is a process of ours: where it is not there it is about to be, the first time or again."""
+    while True:
+        try:
+            made = await asyncio.get_running_loop().create_unix_connection(lambda: Connection(idle), path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            await asyncio.sleep(LOOK_EVERY_S)
+        else:
+            return made[1]
 
 
 async def _exchange(connection: Connection, head: bytes, body: bytes, until: float) -> None:
