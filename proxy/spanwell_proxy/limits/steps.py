@@ -160,6 +160,7 @@ def _look_up_rates(key: RatesKey, now: float, gateway: Gateway) -> Rates:
 
 
 def _count_answers(request: Mapping[str, Any]) -> int:
-    """How many answers are paid for."""
-    counts = (request.get("n"), request.get("best_of"))
-    return max((count for count in counts if type(count) is int and 0 < count < 10_000), default=1)
+    """How many answers are paid for. In a form every number is a text."""
+    counts = [request.get("n"), request.get("best_of")]
+    whole = [int(one) if isinstance(one, str) and one.isdecimal() and len(one) < 5 else one for one in counts]
+    return max((count for count in whole if type(count) is int and 0 < count < 10_000), default=1)

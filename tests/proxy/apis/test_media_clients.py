@@ -211,6 +211,18 @@ async def test_a_long_sound_fits_a_small_budget(proxy: Proxy) -> None:
     assert answer.text == SPOKEN
 
 
+async def test_the_number_in_a_form_is_reserved_for(proxy: Proxy) -> None:
+    made = await proxy.post(
+        {"name": "k", "models": ["paint"], "budgets": [{"usd": "0.35", "period": "day"}]}, "/admin/keys"
+    )
+    async with proxy.client(made.json()["key"]) as client:
+        with pytest.raises(openai.RateLimitError):
+            await client.images.edit(model="paint", prompt="add hats", image=("a.png", b"png"), n=5)
+        answer = await client.images.edit(model="paint", prompt="add a hat", image=("a.png", b"png"), n=2)
+
+    assert len(answer.data or []) == 2
+
+
 async def test_a_sound_is_translated(proxy: Proxy) -> None:
     async with proxy.client() as client:
         answer = await client.audio.translations.create(model="listen", file=("a.mp3", SOUND))
