@@ -1,4 +1,4 @@
-"""Takes a secret that is known out of a text, however it is written there: plain, percent-encoded, base64 or hex."""
+"""Takes a secret that is known out of a text, however it is written there: plain, escaped, base64 or hex."""
 
 import base64
 import re
@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 MASKED: Final = "[SECRET]"
+SLASH: Final = r"\\?/"
 SHORTEST: Final = 8  # a shorter one would be found in words that mean nothing
 
 
@@ -24,11 +25,13 @@ def find_spellings(secret: str) -> re.Pattern[str]:
 
 
 def _letter(letter: str) -> str:
+    """As it is, percent-encoded, or as JSON may escape it: many writers put a backslash before a slash."""
     encoded = "".join(f"%{byte:02x}" for byte in letter.encode())
-    return rf"(?:{re.escape(letter)}|(?i:{encoded}))"
+    plain = SLASH if letter == "/" else re.escape(letter)
+    return rf"(?:{plain}|(?i:{encoded}|\\u{ord(letter):04x}))"
 
 
 def _base64(data: bytes, shift: int) -> str:
     whole = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
     kept = whole[(shift * 8 + 5) // 6 : -1]
-    return "".join({"+": "[+-]", "/": "[/_]"}.get(letter, letter) for letter in kept)
+    return "".join({"+": "[+-]", "/": rf"(?:{SLASH}|_)"}.get(letter, letter) for letter in kept)

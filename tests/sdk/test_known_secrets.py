@@ -18,6 +18,8 @@ SECRET = "key+with/ß=0123456789"
         quote(SECRET, safe=""),
         quote(SECRET, safe="").lower(),
         "".join(f"%{byte:02X}" for byte in SECRET.encode()),
+        SECRET.replace("/", "\\/"),
+        "".join(f"\\u{ord(letter):04X}" for letter in SECRET),
         SECRET.encode().hex(),
         SECRET.encode().hex().upper(),
     ],
@@ -36,6 +38,13 @@ def test_base64_is_masked_wherever_it_begins(before: str, encode: object) -> Non
 
     assert "[SECRET]" in masked
     assert len(masked) <= len(whole) - len(SECRET) + len("[SECRET]")
+
+
+def test_the_slashes_of_base64_may_be_escaped() -> None:
+    encoded = base64.b64encode(b"?" * 40).decode()
+
+    assert "/" in encoded
+    assert mask_known(encoded.replace("/", "\\/"), "?" * 40) == "[SECRET]" + encoded[-3:]
 
 
 def test_other_texts_stay() -> None:

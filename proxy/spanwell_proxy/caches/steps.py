@@ -57,9 +57,7 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
     if control.keeps and call.cache_key not in cache.flights:
         call.leads = True
         cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
-    # Placeholders stand for values of this call alone: what is only alike in meaning may be about somebody else.
-    is_alone = call.guarded is not None and bool(call.guarded.placeholders)
-    if control.reads and cache.meanings and not is_alone:
+    if control.reads and cache.meanings and _may_be_alike(call):
         entry = await cache.meanings.find(call, realm)
         if entry and _is_fresh(entry, control):
             call.cache_type = "semantic"
@@ -79,6 +77,11 @@ async def _find(call: Call, cache: Cache, control: Control) -> Entry | None:
         call.waited_s += time.perf_counter() - began
         entry = await _get(call, cache, control)
     return entry
+
+
+def _may_be_alike(call: Call) -> bool:
+    """Placeholders stand for values of this call alone, and a guard's or a judge's verdict is on this text alone."""
+    return not call.purpose and not (call.guarded and call.guarded.placeholders)
 
 
 async def _get(call: Call, cache: Cache, control: Control) -> Entry | None:

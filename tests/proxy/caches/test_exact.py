@@ -13,6 +13,7 @@ from spanwell_proxy.apis.api import Api
 from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.messages import MESSAGES
 from spanwell_proxy.apis.responses import RESPONSES
+from spanwell_proxy.caches import steps
 from spanwell_proxy.caches.exact import cache_key, name_realm, name_tenant
 from spanwell_proxy.caches.settings import read_cache_settings
 from spanwell_proxy.call import begin_call
@@ -199,6 +200,17 @@ async def test_who_waits_goes_on_when_the_first_leaves(caching: Proxy, backend: 
     reply = await waiting
 
     assert (reply.status_code, len(backend.requests)) == (200, 2)
+
+
+async def test_nobody_waits_for_ever_for_another_call(
+    caching: Proxy, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "LONGEST_WAIT_S", 0.05)
+    backend.pause_s = 0.5
+
+    await asyncio.gather(*(caching.post(ask(caching)) for _ in range(2)))
+
+    assert len(backend.requests) == 2
 
 
 async def test_a_hit_tells_its_age_and_whose_answer_it_was(caching: Proxy, sink: Sink) -> None:

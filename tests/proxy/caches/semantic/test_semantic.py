@@ -89,6 +89,14 @@ async def test_what_is_too_old_for_the_request_is_no_hit(backend: Backend, sink:
     assert reply.headers["x-spanwell-cache"] == "miss"
 
 
+async def test_a_verdict_on_one_text_is_none_on_another(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    async with serving(tmp_path, backend, sink, {}) as proxy:
+        for text in ("How do I reset my password?", "How can I reset my password?"):
+            await proxy.post(ask(text), x_spanwell_purpose="judge")
+
+    assert len(backend.requests) == 2
+
+
 async def test_a_hit_is_not_kept_once_more(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     async with serving(tmp_path, backend, sink, {}) as proxy:
         await proxy.post(ask("How do I reset my password?"))
