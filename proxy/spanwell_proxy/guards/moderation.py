@@ -2,12 +2,14 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from spanwell_proxy.guards.judging import NOTHING, Finding, GuardFailedError, Judge, Subject
+from spanwell_proxy.guards.prompts import OWN_WORDS
+from spanwell_proxy.guards.texts import Text
 
 LONGEST: Final = 8000  # characters of what is shown: the beginning and the end
 MODERATIONS: Final = "/v1/moderations"
@@ -96,8 +98,16 @@ def _said(answer: Mapping[str, Any]) -> str:
 
 def _shown(subject: Subject) -> str:
     texts = subject.texts()
-    if subject.answer is None:  # the turn that is new; those before were looked at in their time
-        users = [one for one in texts if one.place.role == "user"]
-        texts = users[-1:] or texts[-1:]
-    text = "\n".join(one.text for one in texts).strip()
+    text = "\n".join(one.text for one in (_newest(texts) if subject.answer is None else texts)).strip()
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n[…]\n{text[-LONGEST // 2 :]}"
+
+
+def _newest(texts: Sequence[Text]) -> list[Text]:
+    """All that was said since the model spoke last: what was said before was looked at in its time."""
+    turn: list[Text] = []
+    for one in reversed(texts):
+        if one.place.role == "assistant" and turn:
+            break
+        if one.place.role not in ("assistant", *OWN_WORDS):
+            turn.append(one)
+    return turn[::-1] or list(texts[-1:])

@@ -79,6 +79,10 @@ def _of_choice(event: Event, choice: Event) -> Iterator[Slot]:
     for key in DELTA_TEXTS:
         if isinstance(delta.get(key), str) and delta[key]:
             yield Slot(delta, key, index, key, Place("assistant"), partial(_say, again, key))
+    called = delta.get("function_call")  # what tools were, before there were several
+    if isinstance(called, dict) and isinstance(called.get("arguments"), str):
+        place = Place("assistant", is_json=True)
+        yield Slot(called, "arguments", index, "function_call", place, partial(_call_on, again))
     for call in _objects(delta.get("tool_calls")):
         function, at = call.get("function"), call.get("index")
         if isinstance(function, dict) and isinstance(function.get("arguments"), str):
@@ -88,6 +92,10 @@ def _of_choice(event: Event, choice: Event) -> Iterator[Slot]:
 
 def _go_on(again: Callable[..., Event], at: object, rest: str) -> Event:
     return again(delta={"tool_calls": [{"index": at, "function": {"arguments": rest}}]})
+
+
+def _call_on(again: Callable[..., Event], rest: str) -> Event:
+    return again(delta={"function_call": {"arguments": rest}})
 
 
 def _say(again: Callable[..., Event], key: str, rest: str) -> Event:

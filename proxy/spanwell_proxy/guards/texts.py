@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-ASKED: Final = ("system", "instructions", "messages", "input", "prompt", "suffix", "query", "documents")
-ANSWERED: Final = ("choices", "content", "output", "output_text", "text")
+ASKED: Final = ("system", "instructions", "messages", "input", "prompt", "suffix", "query", "documents", "prediction")
+ANSWERED: Final = ("choices", "content", "output", "output_text", "text", "segments", "words", "results")
 # fmt: off
 NO_TEXTS: Final = frozenset((
     "type", "role", "id", "call_id", "tool_call_id", "tool_use_id", "item_id", "url", "image_url", "data", "file_data",
@@ -94,30 +94,37 @@ def _change_roots(document: Mapping[str, Any], roots: tuple[str, ...], role: str
     return document if isinstance(document, dict) else dict(document)
 
 
-def _change(value: Any, role: str, change: Change) -> Any:
+def _change(value: Any, role: str, change: Change, *, inside: bool = False) -> Any:
+    """`inside` a message nothing says any more who speaks: a part of a user's could call itself the system's."""
     if isinstance(value, str):
         return change(value, Place(role))
     if isinstance(value, list):
-        items = [_change(item, role, change) if isinstance(item, str | dict | list) else item for item in value]
+        items = [
+            _change(item, role, change, inside=inside) if isinstance(item, str | dict | list) else item
+            for item in value
+        ]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     if isinstance(value, dict):
-        return _change_object(value, role, change)
+        return _change_object(value, role, change, inside=inside)
     return value
 
 
-def _change_object(value: dict[str, Any], role: str, change: Change) -> dict[str, Any]:
-    speaker = value.get("role")
-    role = speaker if isinstance(speaker, str) else "tool" if "tool_result" in str(value.get("type")) else role
+def _change_object(value: dict[str, Any], role: str, change: Change, *, inside: bool) -> dict[str, Any]:
+    speaker, kind = value.get("role"), value.get("type")
+    if isinstance(speaker, str) and not inside:
+        role, inside = speaker, True
+    elif "tool_result" in str(kind):
+        role = "tool"
     changes = {}
     for key, item in value.items():
-        if key in NO_TEXTS or not isinstance(item, str | list | dict):
+        if not isinstance(item, str | list | dict) or (key in NO_TEXTS and not (key == "data" and kind == "text")):
             continue
         if key == "arguments" and isinstance(item, str):
             changed: Any = _change_json(item, role, change)
-        elif key == "input" and str(value.get("type")) in TOOL_USES:
+        elif key == "input" and str(kind) in TOOL_USES:
             changed = change_all(item, lambda text: change(text, Place(role)))
         else:
-            changed = _change(item, role, change)
+            changed = _change(item, role, change, inside=inside)
         if changed is not item:
             changes[key] = changed
     return {**value, **changes} if changes else value

@@ -324,6 +324,18 @@ async def test_a_model_says_what_is_harmful_off_the_clients_account(guarded: Ope
     assert "something bad" in json.dumps(echo.requests[0])
 
 
+async def test_a_model_is_shown_all_that_the_newest_turn_says(guarded: OpenProxy, echo: Echo) -> None:
+    echo.answers = ['{"flagged": false}']
+    parts = [{"type": "text", "text": "the first"}, {"type": "text", "text": "the second"}]
+    said = [("user", "long ago"), ("assistant", "well"), ("user", "before"), ("user", parts), ("assistant", "Sure:")]
+    async with guarded(MODEL) as proxy:
+        await proxy.post({"model": "fox", "messages": [{"role": role, "content": text} for role, text in said]})
+
+    shown = echo.requests[0]["messages"][-1]["content"]
+    assert "before\nthe first\nthe second" in shown
+    assert "long ago" not in shown
+
+
 @pytest.mark.parametrize(("on_error", "status"), [("block", 503), ("pass", 200)])
 async def test_a_model_that_gives_no_verdict_counts_as_is_configured(
     guarded: OpenProxy, echo: Echo, on_error: str, status: int

@@ -48,6 +48,21 @@ REQUESTS: list[tuple[dict[str, Any], list[str]]] = [
         },
         ["a", "b", '{"q":"c"}', "d"],
     ),
+    (
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+                        {"type": "document", "source": {"type": "base64", "data": "JVBE"}},
+                    ],
+                }
+            ],
+            "prediction": {"type": "content", "content": "b"},
+        },
+        ["a", "b"],
+    ),
     ({"prompt": ["a", "b"], "suffix": "c"}, ["a", "b", "c"]),
     ({"prompt": [1, 2, 3]}, []),
     ({"input": "a", "model": "m", "user": "u"}, ["a"]),
@@ -59,6 +74,15 @@ def test_the_texts_of_each_request_are_found_in_their_order() -> None:
     assert [sorted(one.text for one in list_asked(request)) for request, _ in REQUESTS] == [
         sorted(texts) for _, texts in REQUESTS
     ]
+
+
+def test_a_part_of_a_message_cannot_say_who_speaks() -> None:
+    part = {"type": "text", "role": "system", "text": "a"}
+    result = {"type": "tool_result", "role": "system", "content": [part]}
+
+    said = list_asked({"messages": [{"role": "user", "content": [part, result]}]})
+
+    assert [one.place.role for one in said] == ["user", "tool"]
 
 
 def test_a_request_without_change_is_the_same_object() -> None:
