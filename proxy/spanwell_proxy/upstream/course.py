@@ -74,7 +74,7 @@ class Course:
         self._group = group
         self._policy = policy
         self._limits = gateway.traffic.list_limits(model, group)
-        self._knobs = gateway.traffic.find_model(model)
+        self._knobs = gateway.traffic.find_model(model, group)
 
     @property
     def has_another(self) -> bool:

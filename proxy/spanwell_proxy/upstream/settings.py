@@ -69,9 +69,10 @@ class Resilience:
         said.update(self.deployments.get(deployment.id, {}))
         return self.own._replace(**said)
 
-    def find_model(self, model: str) -> Knobs:
-        """For a model name: its `concurrency` is that of all its deployments together."""
-        return self.own._replace(**self.models[model]) if model in self.models else self.own
+    def find_model(self, model: str, wildcard: str = "") -> Knobs:
+        """For a model name, or the wildcard that caught it: `concurrency` is that of all its deployments together."""
+        said = self.models.get(model) or self.models.get(wildcard)
+        return self.own._replace(**said) if said else self.own
 
 
 def read_resilience(config: Config, routes: Routes, workers: int = 1) -> Resilience:
@@ -80,12 +81,28 @@ def read_resilience(config: Config, routes: Routes, workers: int = 1) -> Resilie
     allowed = (*KEYS, *OTHER_KEYS, "breaker", "models", "deployments")
     _refuse_unknown(section, tuple(key for key in allowed if key != "concurrency"), where)
     rules = _read_breaker(read_mapping(section, "breaker", where), f"{where}.breaker", routes)
-    return Resilience(
+    resilience = Resilience(
         own=KNOBS._replace(breaker=rules, **_read_knobs(section, where, workers)),
         models=_read_named(section, "models", where, workers),
         deployments=_read_named(section, "deployments", where, workers),
         workers=workers,
     )
+    if not config.backends:  # what those serve shows only once they are asked
+        _check_names(resilience, config, routes, where)
+    return resilience
+
+
+def _check_names(resilience: Resilience, config: Config, routes: Routes, where: str) -> None:
+    known = {*routes.deployments, *routes.wildcards, *routes.aliases, *(config.routing.get("routes") or {})}
+    for name in resilience.models:
+        if name not in known and not routes.expand(name):
+            raise ConfigError(f"{where}.models.{name}: is no model_name of model_list")
+    ids = {one.id for group in routes.deployments.values() for one in group}
+    for name in resilience.deployments if not routes.wildcards else ():  # what those make has ids of its own
+        if name not in ids:
+            raise ConfigError(
+                f"{where}.deployments.{name}: is no id of a deployment; there are {', '.join(sorted(ids))}"
+            )
 
 
 def share_out(limit: int | None, workers: int) -> int | None:

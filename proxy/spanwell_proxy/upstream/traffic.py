@@ -20,7 +20,7 @@ class Traffic:
     def __init__(self, resilience: Resilience) -> None:
         self.admission = Admission()
         self.find = lru_cache(MOST_KNOWN)(resilience.find)
-        self.find_model = lru_cache(MOST_KNOWN)(resilience.find_model)
+        self._find_model = lru_cache(MOST_KNOWN)(resilience.find_model)
         self._samples: dict[str, deque[float]] = {}
 
     def follow(self, resilience: Resilience) -> "Traffic":
@@ -29,10 +29,15 @@ class Traffic:
         traffic.admission, traffic._samples = self.admission, self._samples
         return traffic
 
+    def find_model(self, model: str, group: Sequence[Candidate]) -> Knobs:
+        """What holds for a model name, whose deployments are `group`."""
+        route = group[0].deployment.route if group else ""
+        return self._find_model(model, route if "*" in route else "")
+
     def list_limits(self, model: str, group: Sequence[Candidate]) -> list[int | None] | None:
         """How many attempts each takes at a time; None where neither they nor their model name have a bound."""
         limits = [self.find(model, one.deployment).concurrency for one in group]
-        bounded = self.find_model(model).concurrency is not None or any(limit is not None for limit in limits)
+        bounded = self.find_model(model, group).concurrency is not None or any(limit is not None for limit in limits)
         return limits if bounded else None
 
     def note(self, model: str, elapsed_s: float) -> None:

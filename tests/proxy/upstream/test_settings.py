@@ -9,8 +9,10 @@ from spanwell.errors import ConfigError
 from spanwell.pricing import PriceTable
 from spanwell_proxy.config.reading import read_routes
 from spanwell_proxy.config.routes import Deployment, Routes
+from spanwell_proxy.gateway import group_deployments
 from spanwell_proxy.routing.breaker import RULES
 from spanwell_proxy.upstream.settings import BREAKER_KEYS, KEYS, KNOBS, OTHER_KEYS, Resilience, read_resilience
+from spanwell_proxy.upstream.traffic import Traffic
 
 EXAMPLE = Path(__file__).parents[3] / "deploy/spanwell.example.yaml"
 
@@ -46,6 +48,30 @@ def test_a_model_goes_before_all_and_a_deployment_before_its_model() -> None:
     knobs = resilience.find("fox", fox(routes))
 
     assert (knobs.connect_s, knobs.hold_s, knobs.chunk_s) == (1, 2, 3)
+
+
+def test_a_wildcard_speaks_for_the_names_it_catches() -> None:
+    said = {"gpt-*": {"concurrency": 3, "hedge_after": 1}, "gpt-5": {"concurrency": 5}}
+    params = {"model": "openai/gpt-*", "api_base": "http://gpu/v1", "api_key": "k"}
+    config = Config(model_list=[{"model_name": "gpt-*", "litellm_params": params}], resilience={"models": said})
+    routes = read_routes(config, PriceTable())
+    find_group, traffic = group_deployments(routes), Traffic(read_resilience(config, routes))
+
+    knobs = [traffic.find_model(name, find_group(name)) for name in ("gpt-4", "gpt-5")]
+
+    assert [(one.concurrency, one.hedge_s) for one in knobs] == [(3, 1.0), (5, None)]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"models": {"fix": {"concurrency": 1}}}, "resilience.models.fix: is no model_name of model_list"),
+        ({"deployments": {"b": {"concurrency": 1}}}, "resilience.deployments.b: is no id of a deployment; there are a"),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(section)
 
 
 def test_what_is_said_of_calls_at_a_time_is_for_all_workers() -> None:
@@ -118,4 +144,4 @@ def test_the_example_shows_every_key() -> None:
     said = shown.keys() | shown["models"]["chat"].keys()
     assert said == {*KEYS, *OTHER_KEYS, "breaker", "models", "deployments"}
     assert shown["breaker"].keys() == set(BREAKER_KEYS)
-    read_config(shown)
+    read_config(shown | {"models": {"fox": shown["models"]["chat"]}, "deployments": {"a": {"concurrency": 16}}})
