@@ -61,7 +61,7 @@ def make_spans(call: Call, *, keep_text: KeepText | None) -> list[bytes]:
     status = (ERROR, mask_secrets(call.failure.message)) if call.failure and is_error(call) else (OK, "")
     whole = write_span(
         (call.trace_id, call.span_id, call.parent_id),
-        f"{call.api.operation} {call.model}".strip(),
+        f"{call.api.operation or call.api.name} {call.model}".strip(),
         (call.started_ns, _time_ns(call, call.ended)),
         facts,
         status,

@@ -96,6 +96,13 @@ async def test_every_attempt_is_a_span_beneath_its_call(proxy: Proxy, backend: B
     assert (whole.error, whole.attributes[c.ATTEMPTS]) == (False, 2)
 
 
+async def test_what_is_no_call_of_a_model_has_a_name_and_no_operation(proxy: Proxy, sink: Sink) -> None:
+    await proxy.post({"model": "fox", "messages": [{"role": "user", "content": "x"}]}, "/v1/messages/count_tokens")
+    (span,) = await sink.wait(1)
+
+    assert (span.name, span.attributes.get(c.OPERATION)) == ("count_tokens fox", None)
+
+
 async def test_the_backend_is_told_the_span_of_the_attempt(proxy: Proxy, backend: Backend, sink: Sink) -> None:
     await proxy.post()
 
