@@ -18,7 +18,7 @@ class CacheSettings:
 
     ttl_s: float = 600.0
     max_bytes: int = 256 * MB
-    memory_bytes: int = 32 * MB  # of it, in each worker
+    memory_bytes: int = 16 * MB  # of it, in each worker
     scope: Scope = "key"
     opt_in: bool = False  # only for requests that ask for it
     semantic: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def read_cache_settings(config: Config) -> CacheSettings | None:
     return CacheSettings(
         ttl_s=_number(section, "ttl_seconds", 600, where),
         max_bytes=int(_number(section, "max_mb", 256, where) * MB),
-        memory_bytes=int(_number(section, "memory_mb", 32, where) * MB),
+        memory_bytes=int(_number(section, "memory_mb", 16, where) * MB),
         scope=scope,
         opt_in=section.get("opt_in", False),
         semantic=semantic,
