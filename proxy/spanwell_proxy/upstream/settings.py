@@ -49,6 +49,7 @@ KEYS: Final = {
     "max_wait_seconds": "max_wait_s",
 }
 OTHER_KEYS: Final = ("concurrency", "max_waiting", "hedge_after", "continuation")
+OF_CALLS: Final = frozenset(("deadline_seconds", "max_wait_seconds", "max_waiting", "hedge_after"))
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def read_resilience(config: Config, routes: Routes, workers: int = 1) -> Resilie
     resilience = Resilience(
         own=KNOBS._replace(breaker=rules, **_read_knobs(section, where, workers)),
         models=_read_named(section, "models", where, workers),
-        deployments=_read_named(section, "deployments", where, workers),
+        deployments=_read_named(section, "deployments", where, workers, of_calls=False),
         workers=workers,
     )
     if not config.backends:  # what those serve shows only once they are asked
@@ -110,13 +111,17 @@ def share_out(limit: int | None, workers: int) -> int | None:
     return None if limit is None else max(1, limit // workers)
 
 
-def _read_named(section: Mapping[str, Any], key: str, where: str, workers: int) -> Mapping[str, Mapping[str, Any]]:
+def _read_named(
+    section: Mapping[str, Any], key: str, where: str, workers: int, *, of_calls: bool = True
+) -> Mapping[str, Mapping[str, Any]]:
+    """What is about a call, whichever deployment answers it, is nothing that one of them could say."""
+    allowed = tuple(one for one in (*KEYS, *OTHER_KEYS) if of_calls or one not in OF_CALLS)
     named = read_mapping(section, key, where)
     found: dict[str, Mapping[str, Any]] = {}
     for name in named:
         at = f"{where}.{key}.{name}"
         said = read_mapping(named, name, f"{where}.{key}")
-        _refuse_unknown(said, (*KEYS, *OTHER_KEYS), at)
+        _refuse_unknown(said, allowed, at)
         found[str(name)] = _read_knobs(said, at, workers)
     return found
 

@@ -42,6 +42,37 @@ async def test_another_deployment_takes_over_at_once(backend: Backend, sink: Sin
     assert [reply.status_code for reply in replies] == [200] * 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_backend_that_is_not_there_is_unreachable(sink: Sink, tmp_path: Path, stream: bool) -> None:
+    document = config(deployment(f"http://127.0.0.1:{closed_port()}/v1"))
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        reply = await proxy.post(ASK | {"stream": stream})
+
+    (span,) = await sink.wait(1)
+    assert (reply.status_code, span.attributes[c.ERROR_TYPE]) == (502, "upstream_unreachable")
+    assert (span.attributes[c.ATTEMPTS], len(sink.attempts)) == (2, 2)
+    assert c.COST_USD not in span.attributes
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_backend_that_takes_no_connection_is_given_up(sink: Sink, tmp_path: Path, stream: bool) -> None:
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)  # of those that nobody accepts the kernel keeps one or two, and lets the others wait
+        for waiting in (first, second):
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        document = config(
+            deployment(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"), resilience={"connect_seconds": 0.2}
+        )
+        async with running_proxy(tmp_path, document, sink.port) as proxy:
+            reply = await proxy.post(ASK | {"stream": stream})
+
+    (span,) = await sink.wait(1)
+    assert (reply.status_code, span.attributes[c.ATTEMPTS]) == (504, 2)
+    assert "took no connection in 0.2" in reply.text
+
+
 async def test_a_fallback_answers_when_the_model_does_not(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     document = config(
         deployment(f"http://127.0.0.1:{closed_port()}/v1"),

@@ -130,6 +130,7 @@ def test_a_hedge_starts_after_a_time_or_a_quantile(value: Any, expected: tuple[f
         ({"hedge_after": "95%"}, r"resilience.hedge_after: write seconds, or a quantile"),
         ({"hedge_after": True}, r"resilience.hedge_after: write seconds, or a quantile"),
         ({"deployments": {"a": {"concurrency": 1.5}}}, r"resilience.deployments.a.concurrency: write a whole number"),
+        ({"deployments": {"a": {"hedge_after": 1}}}, r"resilience.deployments.a.hedge_after: unknown key; allowed are"),
         ({"continuation": "maybe"}, r"resilience.continuation: write true or false"),
     ],
 )
