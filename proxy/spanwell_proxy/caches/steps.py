@@ -115,11 +115,18 @@ def keep_answer(call: Call, cache: Cache) -> None:
     if not call.leads:
         return
     try:
-        ttl_s = cache.settings.ttl_s if call.cache_ttl_s is None else call.cache_ttl_s
-        entry = None if call.cache == "hit" else make_entry(call, time.time(), ttl_s)
+        entry = None if call.cache == "hit" else make_entry(call, time.time(), _choose_ttl_s(call, cache))
         if entry:
             cache.shelf.put(call.cache_key, entry)
             if cache.meanings:
                 cache.meanings.keep(call, entry.expires_at)
     finally:
         cache.flights.pop(call.cache_key).set_result(None)
+
+
+def _choose_ttl_s(call: Call, cache: Cache) -> float:
+    """The request's own word on it, but what others share nobody keeps for longer than the operator said."""
+    usual = cache.settings.ttl_s
+    if call.cache_ttl_s is None:
+        return usual
+    return call.cache_ttl_s if cache.settings.scope == "key" else min(call.cache_ttl_s, usual)

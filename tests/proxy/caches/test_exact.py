@@ -142,6 +142,19 @@ async def test_an_answer_is_kept_as_long_as_the_request_says(caching: Proxy, bac
     assert (again.headers["x-spanwell-cache"], len(backend.requests)) == ("miss", 2)
 
 
+@pytest.mark.parametrize(("scope", "verdict"), [("key", "hit"), ("all", "miss")])
+async def test_what_is_shared_is_kept_no_longer_than_the_operator_said(
+    backend: Backend, sink: Sink, tmp_path: Path, scope: str, verdict: str
+) -> None:
+    document = config(deployment(backend.url), cache={"enabled": True, "scope": scope, "ttl_seconds": 0.1})
+    async with running_proxy(tmp_path, document, sink.port) as proxy:
+        await proxy.post(ASK, x_spanwell_cache_ttl="1000")
+        await asyncio.sleep(0.15)
+        again = await proxy.post(ASK)
+
+    assert again.headers["x-spanwell-cache"] == verdict
+
+
 async def test_no_cache_asks_anew_and_keeps_the_answer(caching: Proxy, backend: Backend) -> None:
     await caching.post(ask(caching))
     anew = await caching.post(ask(caching), x_spanwell_cache="no-cache")
