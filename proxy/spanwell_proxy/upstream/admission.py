@@ -6,6 +6,7 @@ Unlimited models pay nothing for it. One line a model name, and one object a wor
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from spanwell_proxy.failures import ApiError
@@ -13,6 +14,7 @@ from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.upstream.settings import Knobs
 
 LEAST_RETRY_AFTER_S = 1.0
+LOOK_AGAIN_S = 0.5  # who has cooled takes calls again, and no attempt ends for it
 QUEUE_FULL: Final = "queue_full"
 
 
@@ -67,7 +69,9 @@ class Admission:
             async with asyncio.timeout(knobs.max_wait_s):
                 while line[0] is not mine or not has_room():
                     mine.clear()
-                    await mine.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_AGAIN_S):
+                            await mine.wait()
         except TimeoutError:
             raise _full(model, f"none became free in {knobs.max_wait_s:g} s", busy_s) from None
         finally:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -72,6 +73,16 @@ async def test_who_gives_up_leaves_no_hole() -> None:
     await asyncio.wait_for(second, 1.0)
 
     assert place.order == [0, 2]
+
+
+async def test_room_that_only_time_makes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanwell_proxy.upstream.admission.LOOK_AGAIN_S", 0.02)
+    ready_at = time.monotonic() + 0.1
+
+    async with asyncio.timeout(2.0):
+        await Admission().wait("fox", KNOBS, lambda: time.monotonic() >= ready_at, 0.0)
+
+    assert time.monotonic() >= ready_at
 
 
 async def test_no_line_is_made_for_who_may_not_wait() -> None:
