@@ -28,7 +28,9 @@ class EventReader(ABC):
         self.service_tier: Any = None
         self.content_chunks = 0
         self.done = False
-        self._rest = b""
+        self._held: list[bytes] = []  # of an event that has not ended
+        self._held_bytes = 0
+        self._seam = b""  # the last two bytes of it
 
     @property
     @abstractmethod
@@ -46,19 +48,19 @@ class EventReader(ABC):
 
     def feed(self, data: bytes) -> bytes:
         """Whole events of `data` and of what was left before. Raises BrokenAnswerError."""
-        if not self._rest and data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
+        if not self._held and data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
             alone = data[:-2]  # one event, as most backends write them
             left = self._pass(alone)
             return data if left is alone else left and left + b"\n\n"
-        data = self._rest + data
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        end = data.rfind(b"\n\n") + 2
-        self._rest = data[end:] if end > 1 else data
-        if len(self._rest) > LONGEST_EVENT_BYTES:
-            raise BrokenAnswerError("the backend sent an event without an end")
-        if end < 2:
+        seam = self._seam + data
+        if b"\n\n" not in seam and b"\n\r\n" not in seam:
+            self._hold(data)
             return b""
+        data = b"".join((*self._held, data)).replace(b"\r\n", b"\n")
+        end = data.rfind(b"\n\n") + 2
+        self._held, self._held_bytes, self._seam = [], 0, b""
+        if end < len(data):
+            self._hold(data[end:])
         block = data[:end]
         events = block.split(b"\n\n")[:-1]
         passed = [b"" if self.done else self._pass(event) for event in events]  # after the last word nothing counts
@@ -67,9 +69,17 @@ class EventReader(ABC):
             return block
         return b"".join(event + b"\n\n" for event in passed if event)
 
+    def _hold(self, data: bytes) -> None:
+        """Keep it until its event has ended: joined once, since a picture comes in thousands of pieces."""
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self._seam = (self._seam + data)[-2:]
+        if self._held_bytes > LONGEST_EVENT_BYTES:
+            raise BrokenAnswerError("the backend sent an event without an end")
+
     def finish(self) -> bytes:
         """The stream has ended: what is left is an event too, though no blank line came after it."""
-        rest = self.feed(b"\n\n") if self._rest.strip() else b""
+        rest = self.feed(b"\n\n") if b"".join(self._held).strip() else b""
         return rest + self.closing if self.complete and not self.done else rest
 
 

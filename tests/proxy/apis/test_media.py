@@ -1,5 +1,6 @@
 """What reranks, moderations, pictures and sounds say of themselves."""
 
+import time
 from typing import Any
 
 import orjson
@@ -95,6 +96,16 @@ def test_a_stream_of_pictures_ends_with_its_usage(cut: int) -> None:
 
     assert (passed, reader.done, reader.complete) == (stream, True, True)
     assert reader.usage == Usage(5, 90, image_output=90)
+
+
+def test_a_large_picture_in_small_pieces_is_joined_once() -> None:
+    event = b"data: " + orjson.dumps(DRAWN | {"b64_json": "A" * 4_000_000}) + b"\r\n\r\n"
+    reader, began = images.open_reader({}), time.process_time()
+
+    passed = b"".join(reader.feed(event[at : at + 1400]) for at in range(0, len(event), 1400))
+
+    assert passed == event.replace(b"\r\n", b"\n")
+    assert time.process_time() - began < 1  # it took four
 
 
 def test_a_stream_that_reports_an_error_is_broken() -> None:
