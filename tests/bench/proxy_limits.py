@@ -45,6 +45,7 @@ class Gateway:
     limits: Limiter
     routes: Routes
     find_group: Callable[[str], Any]
+    guards: None = None
 
 
 async def receive() -> dict[str, Any]:

@@ -101,6 +101,11 @@ class Guards:
         """Those of a model name; None where there is none."""
         return self._watch(model)
 
+    def may_ask_again(self, model: str) -> bool:
+        """Whether an answer may have to be paid for twice."""
+        watch = self._watch(model)
+        return watch is not None and any(guard.asks_again for guard in watch.output)
+
     def _choose(self, model: str) -> Watch | None:
         chosen = [guard for guard in self.guards if guard.guards(model)]
         if not chosen:

@@ -28,6 +28,7 @@ from spanwell_proxy.limits.wording import STATE_AWAY, list_headers, to_error
 
 SILENT = frozenset(("embeddings", "rerank", "moderations", "count_tokens", "transcriptions"))  # no tokens of output
 PIECE_PUSD = PUSD // 10  # for what is paid by the piece, until it is known: ten cents
+COMPLAINT_TOKENS = 2000  # most of what a guard tells a model that is asked again
 NOUGHT = Decimal(0)
 
 
@@ -41,9 +42,15 @@ class Routes(Protocol):
     def fallbacks(self) -> Mapping[str, Sequence[str]]: ...
 
 
+class Guards(Protocol):
+    def may_ask_again(self, model: str) -> bool: ...
+
+
 class Gateway(Protocol):
     """What of a gateway is used here."""
 
+    @property
+    def guards(self) -> Guards | None: ...
     @property
     def limits(self) -> Limiter: ...
     @property
@@ -146,7 +153,10 @@ def _most_pusd(call: Call, asked: int | None, answers: int, gateway: Gateway) ->
     pieces = PIECE_PUSD * answers if call.api.pieces else 0
     if call.form:
         return most_form_pusd(call.text_bytes, output_tokens, rates) + pieces
-    return most_pusd(call.body, output_tokens, rates, plain=is_plain(call.request)) + pieces
+    most = most_pusd(call.body, output_tokens, rates, plain=is_plain(call.request)) + pieces
+    if gateway.guards and gateway.guards.may_ask_again(call.model):  # with the first answer, and what is wrong with it
+        return 2 * most + (output_tokens + COMPLAINT_TOKENS) * rates.any_input
+    return most
 
 
 def _look_up_rates(key: RatesKey, now: float, gateway: Gateway) -> Rates:

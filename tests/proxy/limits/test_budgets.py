@@ -186,6 +186,21 @@ async def test_spanwells_own_calls_count_for_the_gateway_alone(backend: Backend,
     assert (own, users) == ([200, 200], [200, 429])
 
 
+async def test_who_may_be_asked_again_needs_room_for_both_answers(backend: Backend, sink: Sink, tmp_path: Path) -> None:
+    guard = {"name": "shape", "type": "schema", "schema": {"type": "object"}, "action": "retry"}
+    backend.pause_s, short = 0.1, ASK | {"max_tokens": 20}
+    budget = Decimal("0.005")
+    async with running_proxy(tmp_path, config(deployment(backend.url), guards=[guard]), sink.port) as proxy:
+        made = await make(proxy, budgets=[{"usd": str(budget), "period": "total"}])
+        statuses = [reply.status_code for reply in await asyncio.gather(*(call(proxy, made, short) for _ in range(60)))]
+        await asyncio.sleep(0.3)
+        spent = await spent_usd(proxy, made)
+
+    assert {400, 429} == set(statuses)
+    assert spent == 2 * statuses.count(400) * Decimal(COST_USD)
+    assert spent <= budget
+
+
 async def test_a_models_own_soft_limit_sends_its_calls_elsewhere(backend: Backend, sink: Sink, tmp_path: Path) -> None:
     budget = {"usd": 1, "period": "day", "soft": 0.00005, "downgrade": "owl"}
     document = config(
