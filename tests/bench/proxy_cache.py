@@ -84,7 +84,7 @@ async def _show_semantic() -> None:
         index.add(b"partition", row, QUESTIONS[0], b"%d" % number, 2e9)
 
     async def look(number: int) -> object:
-        return index.find(b"partition", rows[number], 1e9, 0.92)
+        return await index.search(b"partition", rows[number], 1e9, 0.92)
 
     async def compare(_: int) -> object:
         return find_difference(*QUESTIONS)

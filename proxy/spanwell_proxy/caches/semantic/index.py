@@ -1,5 +1,6 @@
 """Vectors by partition, searched by brute force: a partition is one tenant's questions to one prompt, and is small."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -9,6 +10,9 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
 FIRST_ROWS: Final = 1  # of a partition: each turn of a conversation is one of its own
+
+
+FEW_ROWS: Final = 1000  # take less time than the way to a thread
 
 
 class Near(NamedTuple):
@@ -49,13 +53,16 @@ class Partition:
         self.rows[at], self.places[key], self.next_row = vector, at, (at + 1) % most
         return grows
 
-    def find(self, vector: Vector, now: float, least: float, most: int) -> list[Near]:
-        """The nearest rows that have not expired, the nearest first."""
+    def rank(self, vector: Vector, least: float, most: int) -> list[int]:
+        """The nearest rows, the nearest first. May run in a thread beside `add`: what it says has to be looked at."""
         alike = self.rows[: len(self.texts)] @ vector
         found = np.flatnonzero(alike >= least)
-        nearest = found[np.argsort(-alike[found])][: most * 4]
-        near = [Near(float(alike[at]), self.texts[at], self.keys[at], self.expire[at]) for at in nearest]
-        return [one for one in near if one.expires_at > now][:most]
+        return [int(at) for at in found[np.argsort(-alike[found])][:most]]
+
+    def look_at(self, ranked: list[int], vector: Vector, now: float, least: float) -> list[Near]:
+        """Those rows as they are now, that have not expired."""
+        near = (Near(float(self.rows[at] @ vector), self.texts[at], self.keys[at], self.expire[at]) for at in ranked)
+        return [one for one in near if one.expires_at > now and one.similarity >= least]
 
 
 class Index:
@@ -83,8 +90,21 @@ class Index:
         return partition in self._partitions
 
     def find(self, partition: bytes, vector: Vector, now: float, least: float, most: int = 3) -> list[Near]:
+        """The nearest that have not expired, the nearest first."""
+        found = self._use(partition, vector)
+        return found.look_at(found.rank(vector, least, most * 4), vector, now, least)[:most] if found else []
+
+    async def search(self, partition: bytes, vector: Vector, now: float, least: float, most: int = 3) -> list[Near]:
+        """As `find`; other calls go on while many rows are compared."""
+        found = self._use(partition, vector)
+        if found is None or len(found.texts) <= FEW_ROWS:
+            return self.find(partition, vector, now, least, most)
+        ranked = await asyncio.to_thread(found.rank, vector, least, most * 4)
+        return found.look_at(ranked, vector, now, least)[:most]
+
+    def _use(self, partition: bytes, vector: Vector) -> Partition | None:
         found = self._partitions.get(partition)
         if found is None or found.rows.shape[1] != len(vector):
-            return []
+            return None
         self._partitions.move_to_end(partition)
-        return found.find(vector, now, least, most)
+        return found

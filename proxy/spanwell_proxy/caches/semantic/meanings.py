@@ -94,7 +94,7 @@ class Meanings:
             return None
         call.meaning = Meaning(question, vector)
         now = time.time()
-        for near in self._index.find(question.partition, vector, now, settings.threshold):
+        for near in await self._index.search(question.partition, vector, now, settings.threshold):
             reason = find_difference(question.text, near.text)
             if reason:
                 self.vetoes[reason] = self.vetoes.get(reason, 0) + 1

@@ -26,6 +26,26 @@ def test_the_nearest_comes_first() -> None:
     assert find(index, b"q", 1, 0) == []
 
 
+@pytest.mark.parametrize("rows", [10, 3000])
+async def test_many_rows_are_searched_as_few_are(rows: int) -> None:
+    index = Index(10_000)
+    for number in range(rows):
+        index.add(b"p", unit(1, number), str(number), b"%d" % number, NOW + 1)
+
+    assert await index.search(b"p", unit(1, 5), NOW, 0.9) == index.find(b"p", unit(1, 5), NOW, 0.9)
+    assert await index.search(b"q", unit(1, 5), NOW, 0.9) == []
+
+
+def test_a_row_that_was_taken_meanwhile_is_another_question() -> None:
+    index = Index(10, most_a_partition=1)
+    index.add(b"p", unit(1, 0), "before", b"b", NOW + 1)
+    partition = index._partitions[b"p"]
+    ranked = partition.rank(unit(1, 0), 0.9, 3)
+    index.add(b"p", unit(0, 1), "after", b"a", NOW + 1)
+
+    assert partition.look_at(ranked, unit(1, 0), NOW, 0.9) == []
+
+
 def test_what_has_expired_is_not_found() -> None:
     index = Index(100)
     index.add(b"p", unit(1, 0), "old", b"o", NOW)
