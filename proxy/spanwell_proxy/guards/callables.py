@@ -5,16 +5,15 @@ True, a name, or {"found": {name: count}, "texts": [...]} with as many texts as 
 A plain function runs in a thread, so it may wait; a coroutine function runs in the proxy's own loop, and may not.
 """
 
-import asyncio
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from spanwell.errors import ConfigError
 from spanwell_proxy.guards.judging import NOTHING, Finding, GuardFailedError, Judge, Subject
 from spanwell_proxy.guards.texts import change_answer, change_request
+from spanwell_proxy.guards.threads import RaisedError, Threads
 
 MOST_THREADS: Final = 8  # of one guard: those that hang are never more
 
@@ -33,15 +32,14 @@ def find_callable(name: str, where: str) -> Callable[[Mapping[str, Any]], Any]:
 
 def judge_by_call(function: Callable[[Mapping[str, Any]], Any]) -> Judge:
     """What the function says. Raises GuardFailedError where it raises, or says what is no answer."""
-    threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="guard")
+    threads = Threads(MOST_THREADS)
 
     async def judge(subject: Subject) -> Finding:
         told = _tell(subject)
         try:
-            if inspect.iscoroutinefunction(function):
-                said = await function(told)
-            else:
-                said = await asyncio.get_running_loop().run_in_executor(threads, function, told)
+            said = await (function(told) if inspect.iscoroutinefunction(function) else threads.run(function, told))
+        except RaisedError as error:
+            raise GuardFailedError(f"it raised {error}") from error.__cause__
         except Exception as error:  # somebody else's code: whatever it raises is its failure
             raise GuardFailedError(f"it raised {type(error).__name__}") from error
         return _read(said, subject, told["texts"])
