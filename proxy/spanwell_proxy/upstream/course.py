@@ -65,8 +65,8 @@ class Course:
         if call.pinned:
             group = tuple(one for one in group if one.deployment.id == call.pinned) or group
         policy = gateway.find_policy(model)
-        # Once, and of all: who is busy now may be the only one that may answer.
-        group = tuple(leave_out(group, call.asked, policy))
+        if len(group) > 1:  # of all, once: who is busy now may be the only one that may answer
+            group = tuple(leave_out(group, call.asked, policy))
         self.call = call
         self.model = model
         self.gateway = gateway
