@@ -38,9 +38,13 @@ UNREADABLE = "upstream_unreadable"
 NO_ANSWER = ("TransportError", "ClientConnectionError", "ClientPayloadError")  # of httpx and aiohttp
 PREFIX = re.compile(r"(litellm\.\w+: |\w+(Exception|Error) - |\w+Error: )+")
 SUFFIX = re.compile(
-    r"\s*(Traceback \(most recent|Handle with `litellm|\n?Received Messages=|Received - message=|- \{'role'"
+    r"\s*(Traceback \(most recent|Handle with `litellm|\n?Received Messages=|Received - message=|(- )?\{'role'"
     r"|Original exception: ).*",
     re.DOTALL,
+)
+# What Pydantic says a wrong value was.
+QUOTED = re.compile(
+    r"\s*\[type=\w+, input_value=.*?, input_type=\w+\](\s*For further information visit \S+)?", re.DOTALL
 )
 # Of code that takes apart what it did not expect; a JSON decoder's is a StopIteration in the end.
 MALFORMED = (AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
@@ -130,7 +134,7 @@ def _is_transport(error: BaseException) -> bool:
 
 def _words(text: str) -> str:
     """The provider's own message, without what LiteLLM writes around it."""
-    text = SUFFIX.sub("", text)
+    text = SUFFIX.sub("", QUOTED.sub("", text))
     start, end = text.find("{"), text.rfind("}")
     if 0 <= start < end:
         try:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -25,7 +26,7 @@ import uvloop
 
 from spanwell_proxy.errand import Errand, read_errand
 from spanwell_proxy.failures import ApiError
-from spanwell_proxy.lane.refusals import error_event, refuse
+from spanwell_proxy.lane.refusals import DEEPEST_FRAMES, error_event, refuse
 from spanwell_proxy.lane.translator import MALFORMED, Reply, translate
 from spanwell_proxy.orphans import end_with_parent
 
@@ -113,8 +114,8 @@ async def _answer(errand: Errand, trace: Mapping[str, str], send: Send) -> None:
                 await _stream(errand, parts, reply, send)
     except (openai.OpenAIError, ApiError) as error:
         await _send_refusal(send, refuse(error, errand.params))
-    except MALFORMED:
-        logger.exception("an answer could not be translated")
+    except MALFORMED as error:
+        _note_unreadable(error)
         await _send_refusal(send, ApiError(502, "upstream_unreadable", "the backend's answer cannot be translated"))
 
 
@@ -128,12 +129,19 @@ async def _stream(errand: Errand, parts: AsyncIterator[bytes], reply: Reply, sen
             part = await anext(parts, b"")
     except (openai.OpenAIError, ApiError) as error:
         part = error_event(errand.path, refuse(error, errand.params))
-    except MALFORMED:
-        logger.exception("a stream could not be translated")
+    except MALFORMED as error:
+        _note_unreadable(error)
         part = error_event(
             errand.path, ApiError(502, "upstream_unreadable", "the backend's stream cannot be translated")
         )
     await _send_part(send, part, last=True)
+
+
+def _note_unreadable(error: Exception) -> None:
+    """What failed, and where; not at what, which is the words of an answer."""
+    frames = traceback.extract_tb(error.__traceback__)[-DEEPEST_FRAMES:]
+    where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    logger.error("an answer could not be translated: %s at %s", type(error).__name__, where)
 
 
 async def _read_body(receive: Receive) -> bytes:

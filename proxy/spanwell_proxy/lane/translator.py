@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import httpx
 import litellm
 import orjson
+from litellm._logging import verbose_logger
 from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter
 from litellm.responses.litellm_completion_transformation.transformation import LiteLLMCompletionResponsesConfig
 
@@ -28,6 +29,7 @@ from spanwell_proxy.lane.responses import Origin, ResponseEvents, to_response
 
 litellm.disable_hf_tokenizer_download = True  # a model's name must not start a download
 litellm.suppress_debug_info = True
+verbose_logger.disabled = True  # it quotes prompts; what went wrong is answered
 litellm.disable_streaming_logging = True  # it would put every stream together again, for nobody
 litellm.disable_token_counter = True  # or it counts what a backend does not report, and calls that its usage
 # LiteLLM's clients follow redirects, and take along whatever header a provider's key stands in.

@@ -133,3 +133,12 @@ async def test_only_its_owner_can_reach_it(tmp_path: Path) -> None:
     async with running_lane(tmp_path, at_once=False) as lane:
         assert lane.socket.stat().st_mode & 0o777 == 0o600
         assert lane.socket.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_its_log_says_nothing_of_what_was_asked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = {"query": "q", "documents": [["my secret"]]}
+    async with running_lane(tmp_path) as lane:
+        answer = await lane.post("/rerank", wrong, {"model": "cohere/rerank-v3.5", "api_base": "http://127.0.0.1:1"})
+
+    assert answer.status_code == 400
+    assert "my secret" not in answer.text + capfd.readouterr().err

@@ -96,15 +96,18 @@ def test_only_the_providers_own_words_are_repeated() -> None:
     assert refuse(error, {}).message == "temperature: range: -1..1"
 
 
-def test_prompts_and_tracebacks_are_not_repeated() -> None:
-    first = litellm.BadRequestError("Invalid Message\nReceived Messages=[{'content': 'my secret'}]", "m", "p")
-    second = litellm.APIConnectionError('broken\nTraceback (most recent call last):\n  File "main.py"', "p", "m")
-
-    third = litellm.APIConnectionError("Invalid Message passed in - {'role': 'x', 'content': 'my secret'}", "p", "m")
-
-    told = [refuse(error, {}).message for error in (first, second, third)]
-
-    assert told == ["Invalid Message", "broken", "Invalid Message passed in"]
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("Invalid Message\nReceived Messages=[{'content': 'my secret'}]", "Invalid Message"),
+        ('broken\nTraceback (most recent call last):\n  File "main.py"', "broken"),
+        ("Invalid Message passed in - {'role': 'x', 'content': 'my secret'}", "Invalid Message passed in"),
+        ("Invalid Message passed in {'role': 'x', 'content': 'my secret'}", "Invalid Message passed in"),
+        ("query\n  not a text [type=string_type, input_value=['my\nsecret'], input_type=list]", "query\n  not a text"),
+    ],
+)
+def test_prompts_and_tracebacks_are_not_repeated(words: str, told: str) -> None:
+    assert refuse(litellm.APIConnectionError(words, "p", "m"), {}).message == told
 
 
 def test_secrets_of_the_deployment_are_not_repeated() -> None:
