@@ -19,6 +19,7 @@ from spanwell_proxy.caches.sqlite import SqliteStore
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 NOW = time.time()
+LIFE_S = 7200.0  # longer than a run of all tests
 Open = Callable[..., Any]
 
 
@@ -27,7 +28,7 @@ def entry(**facts: Any) -> Entry:
     usual |= {
         "asked_at": NOW,
         "stored_at": NOW,
-        "expires_at": NOW + 60,
+        "expires_at": NOW + LIFE_S,
         "took_ms": 12.5,
         "cost_usd": Decimal("0.001"),
         "body": b"{}",
@@ -76,7 +77,7 @@ async def test_what_has_expired_in_memory_may_be_newer_in_the_store(open_shelf: 
     async with open_shelf() as one, open_shelf() as other:
         one.put(KEY, entry(expires_at=NOW + 1))
         await one.write()
-        newer = entry(expires_at=NOW + 90)
+        newer = entry(expires_at=NOW + LIFE_S)
         other.put(KEY, newer)
         await other.write()
 
@@ -138,8 +139,8 @@ async def test_an_answer_counts_until_it_expires(open_shelf: Open) -> None:
         one.put(KEY, entry())
         await one.write()
 
-        assert await one.get(KEY, NOW + 60) is None
-        assert await other.get(KEY, NOW + 60) is None
+        assert await one.get(KEY, NOW + LIFE_S) is None
+        assert await other.get(KEY, NOW + LIFE_S) is None
 
 
 async def test_the_oldest_make_room(open_shelf: Open) -> None:
@@ -213,7 +214,7 @@ async def test_calls_do_not_wait_to_find_out_whether_redis_is_back() -> None:
 
 async def test_a_redis_that_came_back_is_asked_again(redis_url: str) -> None:
     store = RedisStore(redis_url, 1_000_000)
-    await store.put_many([Put(KEY, b"a", NOW + 60)])
+    await store.put_many([Put(KEY, b"a", NOW + LIFE_S)])
     store._leave_alone(OSError())
 
     before = await store.get(KEY)
@@ -229,7 +230,7 @@ async def test_redis_forgets_the_oldest_that_have_expired(redis_url: str) -> Non
     store = RedisStore(redis_url, 1_000_000)
     await store.put_many([Put(bytes([number]) * 32, b"a", NOW) for number in range(5)])  # they end at once
     await asyncio.sleep(0.01)
-    await store.put_many([Put(OTHER, b"a", NOW + 60)])
+    await store.put_many([Put(OTHER, b"a", NOW + LIFE_S)])
 
     assert await store.count() == 1
     await store.close()
