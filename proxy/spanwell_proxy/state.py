@@ -46,14 +46,6 @@ CREATE TABLE IF NOT EXISTS workers (
     number INTEGER NOT NULL,  -- of the last thing it said
     seen_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cache (
-    key BLOB PRIMARY KEY,
-    answer BLOB NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    stored_at REAL NOT NULL,
-    expires_at REAL NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS cache_by_age ON cache (stored_at, size_bytes);
 """
 BRING_OVER = """
 INSERT OR IGNORE INTO records SELECT 'key', id, json_object(

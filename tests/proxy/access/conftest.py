@@ -1,28 +1,12 @@
 """Both stores of keys, for tests that must pass on each."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from spanwell_proxy.access.records import Records, SqliteRecords
 from spanwell_proxy.access.redis import RedisRecords
-from tests.proxy.redis import running_redis
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as url:
-        yield url
-
-
-@pytest.fixture
-def redis_url(redis_server: str) -> str:
-    """An empty Redis."""
-    with Redis.from_url(redis_server) as redis:
-        redis.flushall()
-    return redis_server
 
 
 @pytest.fixture(params=["sqlite", "redis"])
