@@ -119,6 +119,7 @@ def read_deployment(entry: Entry, name: str, caught: str = "") -> Deployment:
         speaks=known.speaks if known and not mocked else frozenset(),
         params=_for_lane(entry, f"{prefix}/{model}" if prefix else model),
         headers=fixed_headers(known, api_key, params, entry.where),
+        batch_api=_read_batch_api(entry, known),
         overrides=tuple(one for one in entry.context.overrides if one.provider in ("", provider)),
         **_read_routing(entry, where),
     )
@@ -182,6 +183,17 @@ def _read_routing(entry: Entry, where: str) -> dict[str, Any]:
         "cooldown_s": None if cooldown is None else read_number(params, "cooldown_time", 0, where),
         "backend": str(entry.item.get("backend", "")),
     }
+
+
+def _read_batch_api(entry: Entry, provider: Provider | None) -> bool:
+    where = f"{entry.where}.model_info"
+    if not read_flag(entry.info, "batch_api", where):
+        return False
+    is_azure_model = provider is not None and provider.name == "azure.ai.openai" and "responses" not in provider.speaks
+    if provider is None or "chat" not in provider.speaks or "mock_response" in entry.params or is_azure_model:
+        told = "only a backend that speaks OpenAI's API itself has one that is known here"
+        raise ConfigError(f"{where}.batch_api: {told}; of Azure, with api_version: v1")
+    return True
 
 
 def _read_longest_answer(entry: Entry) -> int | None:

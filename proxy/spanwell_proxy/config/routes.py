@@ -75,6 +75,7 @@ class Deployment:
     dropped: frozenset[str] = frozenset()  # what is left out of a request
     cooldown_s: float | None = None
     backend: str = ""  # the entry of `backends` that it was found at
+    batch_api: bool = False  # it takes whole batches, as OpenAI does
 
     def is_translated(self, api: Api) -> bool:
         """Whether a request has to go through the LiteLLM lane."""

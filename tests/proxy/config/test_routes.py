@@ -68,6 +68,17 @@ def test_the_files_own_price_wins_and_has_a_version_of_its_own() -> None:
     assert deployment.price.version.startswith("config-")
 
 
+def test_a_backend_with_a_batch_api_says_so_and_speaks_openais() -> None:
+    said = {"model_info": {"batch_api": True}}
+
+    (deployment,) = read(model(model="openai/gpt-4o-mini") | said).deployments["fox"]
+
+    assert deployment.batch_api
+    for other in ("anthropic/claude-fable", "bedrock/claude-fable", "azure/gpt-5"):
+        with pytest.raises(ConfigError, match="model_info.batch_api"):
+            read(model(model=other) | said)
+
+
 def test_keys_without_a_meaning_are_named() -> None:
     routes = read(
         model(tag_regex=["^a"]),

@@ -89,6 +89,7 @@ MODEL_INFO: Final = Keys(
         (
             "id",
             "simulated",
+            "batch_api",
             "base_model",
             "mode",
             "access_groups",
