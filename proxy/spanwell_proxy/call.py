@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from binascii import hexlify
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -135,7 +136,7 @@ class Call:
 
     def trace_to(self, span_id: bytes) -> bytes:
         """The `traceparent` of a span of this trace."""
-        return b"00-%s-%s-%s" % (self.trace_id.hex().encode(), span_id.hex().encode(), self.flags)
+        return b"00-%b-%b-%b" % (hexlify(self.trace_id), hexlify(span_id), self.flags)
 
     @property
     def text_bytes(self) -> int:

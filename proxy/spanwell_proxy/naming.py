@@ -20,6 +20,7 @@ _APP, _SESSION, _USER, _PURPOSE, _TAGS, _TIER, _RELEASE, _PROMPT, _VERSION = (
         *(c.HEADER_RELEASE, c.HEADER_PROMPT_NAME, c.HEADER_PROMPT_VERSION),
     )
 )
+OWN_HEADERS: Final = frozenset((_APP, _SESSION, _USER, _PURPOSE, _TAGS, _TIER, _RELEASE, _PROMPT, _VERSION))
 
 
 def name_call(call: Call, request: dict[str, Any]) -> None:
@@ -27,6 +28,9 @@ def name_call(call: Call, request: dict[str, Any]) -> None:
     metadata = request.get("metadata")
     said = metadata if isinstance(metadata, dict) else {}
     caller = call.caller
+    if not said and OWN_HEADERS.isdisjoint(call.headers):  # as most are
+        call.user = _first(call, _USER, request.get("user"), caller.user if caller else "")
+        return
     call.app = _first(call, _APP, said.get("app"))
     call.session = _first(call, _SESSION, said.get("session_id"))
     call.user = _first(call, _USER, request.get("user"), said.get("user_id"), caller.user if caller else "")

@@ -93,6 +93,8 @@ class Price:
         if at is not None and self.off_peak and 24 * at.weekday() + at.hour in self.off_peak:
             tier = OFF_PEAK
         cards = self._by_tier.get(tier) or self._by_tier[""]
+        if len(cards) == 1:
+            return cards[0]
         return next(card for card in cards if card.from_tokens <= min(input_tokens, MAX_TOKENS))
 
     @cached_property
@@ -139,10 +141,13 @@ def _bill(usage: Usage) -> list[int]:
         (usage.output, (usage.reasoning, usage.audio_output, usage.image_output)),
     ):
         left = min(max(total, 0), MAX_TOKENS)
-        for part in parts:
-            taken = min(part, left) if part > 0 else 0
-            left -= taken
-            billed.append(taken)
+        if any(parts):
+            for part in parts:
+                taken = min(part, left) if part > 0 else 0
+                left -= taken
+                billed.append(taken)
+        else:
+            billed += parts
         billed.append(left)
     return [*billed, 1]
 

@@ -8,7 +8,7 @@ from spanwell.pricing import Usage
 from spanwell.rates import SERVICE_TIERS
 
 CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "created_cache_tokens")  # OpenAI, LiteLLM, vLLM
-MEDIA = {"audio_tokens", "image_tokens"}
+RARE = frozenset((*CACHE_WRITES, "cache_creation_input_tokens", "audio_tokens", "image_tokens"))
 TIERS = frozenset(SERVICE_TIERS.values())
 
 
@@ -22,9 +22,9 @@ def read_usage(reported: Mapping[str, Any]) -> Usage:
     received = counts.get("completion_tokens") or counts.get("output_tokens", 0)
     cached = min(prompt.get("cached_tokens", 0), sent)
     usage = Usage(sent, received, cached, reasoning=min(completion.get("reasoning_tokens", 0), received))
-    written = max(counts.get("cache_creation_input_tokens", 0), *(prompt.get(key, 0) for key in CACHE_WRITES))
-    if not (written or MEDIA & (prompt.keys() | completion.keys())):
+    if RARE.isdisjoint(counts) and RARE.isdisjoint(prompt) and RARE.isdisjoint(completion):
         return usage  # as nearly all are
+    written = max(counts.get("cache_creation_input_tokens", 0), *(prompt.get(key, 0) for key in CACHE_WRITES))
     kept = details.get("cache_creation_token_details") if isinstance(details, dict) else None  # LiteLLM, of Anthropic's
     return replace(
         usage,
@@ -60,7 +60,7 @@ def read_detail(details: Any, key: str) -> int:
 
 def read_counts(reported: Any) -> dict[str, int]:
     """Of an object, its members that are counts."""
-    if not isinstance(reported, dict):
+    if not isinstance(reported, dict) or not reported:
         return {}
     return {key: value for key, value in reported.items() if isinstance(value, int) and 0 < value < 2**53}
 

@@ -74,9 +74,12 @@ AZURE_V1 = ("v1", "preview", "latest")  # these name the API whose paths are Ope
 AZURE_IDENTITY = ("azure_ad_token", "tenant_id", "client_id", "azure_username")  # LiteLLM gets a token for these
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # What frames a message, or says whose it is, is not the file's to write.
-OUR_HEADERS = frozenset(
-    ("connection", "content-length", "content-type", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade")
-)
+# fmt: off
+OUR_HEADERS = frozenset((
+    "connection", "content-length", "content-type", "expect", "host", "te", "traceparent", "tracestate", "trailer",
+    "transfer-encoding", "upgrade", "x-request-id",
+))
+# fmt: on
 
 
 def split_model(model: str) -> tuple[str, str]:

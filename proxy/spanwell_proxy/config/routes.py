@@ -138,6 +138,11 @@ class Routes:
         names = self.deployments.keys() | self.fallback_models.others.keys()
         return {name: self.fallback_models.find(name) for name in names}
 
+    def find_fallbacks(self, model: str) -> tuple[str, ...]:
+        """What to ask instead of `model`, which a wildcard may have caught."""
+        known = self.fallbacks.get(model)
+        return self.fallback_models.find(model) if known is None else known
+
     @property
     def num_retries(self) -> int:
         return self.retries[""].default

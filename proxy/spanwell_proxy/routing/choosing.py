@@ -41,6 +41,8 @@ def choose(
     403 where the caller's tags or tier leave nobody.
     """
     able = leave_out(candidates, asked, policy)
+    if len(able) == 1 and able[0].facts.is_ready(now):
+        return _decide(able[0], 1.0, policy.strategy, policy, asked)
     fresh = _find_fresh(able, asked, policy, tried, now)
     if not fresh:
         return _decide(min(able, key=_ready_at), 1.0, "last-resort", policy, asked)

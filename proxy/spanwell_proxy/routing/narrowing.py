@@ -17,7 +17,7 @@ def leave_out(candidates: Sequence[Candidate], asked: Asked, policy: Policy) -> 
         able = _with_tags(able, asked.tags, all_of_them=policy.all_tags)
     if policy.tiers:
         able = _of_tier(able, asked.tier, policy)
-    if asked.size_bytes:
+    if asked.size_bytes and len(able) > 1:  # the only one is asked at any rate: it says itself that it is too small
         able = _that_hold(able, asked)
     return able
 

@@ -11,10 +11,9 @@ from spanwell_proxy.failures import ApiError
 from spanwell_proxy.upstream.accounting import charge, sum_up
 from spanwell_proxy.upstream.admission import QUEUE_FULL
 from spanwell_proxy.upstream.backoff import backoff_s
-from spanwell_proxy.upstream.course import Backends, Course
+from spanwell_proxy.upstream.course import NO_BACKEND, Backends, Course
 from spanwell_proxy.upstream.refusals import classify, is_upstream, judge_help
 
-DRAINED_S: Final = 5.0  # when to ask again
 SPECIAL: Final = (CONTEXT_WINDOW, CONTENT_POLICY)  # a larger or a more lenient model may answer these
 
 
@@ -37,7 +36,7 @@ async def call_upstream(call: Call, gateway: Backends) -> None:
 
 async def _try_models(call: Call, gateway: Backends) -> ApiError | None:
     first = call.target or call.model
-    models = deque(_in_order((first, *gateway.routes.fallback_models.find(first)), gateway))
+    models = deque(_in_order((first, *gateway.routes.find_fallbacks(first)), gateway))
     failure: ApiError | None = None
     while models:
         model = models.popleft()
@@ -61,15 +60,12 @@ def _in_order(models: tuple[str, ...], gateway: Backends) -> list[str]:
 
 
 async def _try_model(call: Call, gateway: Backends, model: str) -> ApiError | None:
-    if all(one.facts.is_drained for one in gateway.find_group(model)):
-        told = f"every backend of the model {model!r} is drained"
-        return ApiError(503, "no_backend", told, retryable=True, retry_after_s=DRAINED_S)
     course = Course(call, model, gateway)
     why: Why = "first" if model in (call.target, call.model) else "fallback"
     retries, counts = gateway.routes.find_retries(model), 0
     while True:
         failure = await course.attempt(why)
-        if failure is None or failure.kind == QUEUE_FULL:
+        if failure is None or failure.kind in (QUEUE_FULL, NO_BACKEND):
             return failure
         if call.replied:
             return await _continue(course, failure) if is_upstream(failure) else failure

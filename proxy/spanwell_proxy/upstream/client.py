@@ -1,13 +1,15 @@
 """The HTTP client towards backends. What a backend may see of a request is written here and nowhere else."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 from spanwell_proxy.apis.api import Api
 from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.upstream.connection import NEVER
-from spanwell_proxy.upstream.wire import UNLIMITED, Limits, Request, Wire
+from spanwell_proxy.upstream.wire import UNLIMITED, Limits, Request, Wire, write_head
+
+MOST_STARTS: Final = 1024
 
 
 class Answer(Protocol):
@@ -38,14 +40,20 @@ class Client:
         self._lane = lane
         self._wire = Wire()
 
-    async def post(
-        self, deployment: Deployment, api: Api, headers: Mapping[str, str], body: bytes, limits: Limits = UNLIMITED
-    ) -> Answer:
-        """Send, and wait for the status and headers. Raises OSError where the backend cannot be reached."""
-        if deployment.is_translated(api):
-            return await self._wire.send(Request("unix:" + self._lane, api.path, headers, body), limits)
-        path = deployment.url.path + join_query(api.path, deployment.url.query)
-        return await self._wire.send(Request(deployment.url.origin, path, headers, body), limits)
+    async def post(self, call: Call, tried: Attempt, content_type: str, body: bytes, limits: Limits) -> Answer:
+        """Send one attempt, and wait for the status and headers. Raises OSError where none can be had."""
+        deployment, api = tried.deployment, call.api
+        base = "unix:" + self._lane if deployment.is_translated(api) else deployment.url.origin
+        own = tuple(api.relay_headers(call.headers).items()) if api.relay_headers else ()
+        head = b"%bcontent-type: %b\r\nx-request-id: %b\r\ntraceparent: %b\r\n" % (
+            _write_start(base, deployment, api, call.stream, own),
+            content_type.encode("latin-1"),
+            call.request_id.encode(),  # vLLM's response id and span carry it
+            call.trace_to(tried.span_id),
+        )
+        if call.parent_id and b"tracestate" in call.headers:
+            head += b"tracestate: %b\r\n" % call.headers[b"tracestate"]
+        return await self._wire.send(Request(base, head, body), limits)
 
     async def send(
         self,
@@ -60,8 +68,10 @@ class Client:
         """Ask for something that is no call of a model. `path` may end in a query."""
         headers = {"accept": "application/json", "user-agent": "spanwell", **deployment.headers}
         headers |= {"content-type": content_type} if content_type else {}
-        whole = deployment.url.path + path
-        return await self._wire.send(Request(deployment.url.origin, whole, headers, body, method), limits)
+        origin = deployment.url.origin
+        return await self._wire.send(
+            Request(origin, write_head(origin, deployment.url.path + path, headers, method), body), limits
+        )
 
     async def close(self) -> None:
         self._wire.close()
@@ -72,19 +82,17 @@ def join_query(path: str, query: str) -> str:
     return path + (query.replace("?", "&", 1) if "?" in path else query)
 
 
-def request_headers(call: Call, tried: Attempt) -> dict[str, str]:
-    """Written anew for the backend: of the client's own headers, only the trace and what its API allows go on."""
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "user-agent": "spanwell",
-        "x-request-id": call.request_id,  # vLLM's response id and span carry it
-        "traceparent": call.trace_to(tried.span_id).decode(),
-    }
-    if not tried.deployment.is_translated(call.api):
-        headers.update(tried.deployment.headers)
-    if call.api.relay_headers:
-        headers.update(call.api.relay_headers(call.headers))
-    if call.parent_id and b"tracestate" in call.headers:
-        headers["tracestate"] = call.headers[b"tracestate"].decode("latin-1")
-    return headers
+@lru_cache(MOST_STARTS)
+def _write_start(base: str, deployment: Deployment, api: Api, stream: bool, own: tuple[tuple[str, str], ...]) -> bytes:
+    """Written anew for the backend, and the same for nearly all calls: what is not of one attempt alone.
+
+    Of the client's own headers only those are in it that its API allows.
+    """
+    headers, path = (
+        {"accept": "text/event-stream" if stream else "application/json", "user-agent": "spanwell"},
+        api.path,
+    )
+    if not deployment.is_translated(api):
+        headers |= deployment.headers
+        path = deployment.url.path + join_query(path, deployment.url.query)
+    return write_head(base, path, headers | dict(own))

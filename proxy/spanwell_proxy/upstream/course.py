@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from spanwell_proxy.apis.events import EventReader
 from spanwell_proxy.call import Attempt, Call, Why
@@ -13,7 +13,7 @@ from spanwell_proxy.routing.choosing import Decision, Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.routing.load import ANSWERED, hear_load
 from spanwell_proxy.routing.narrowing import leave_out
-from spanwell_proxy.routing.prefix import MASK, SPREAD, mix
+from spanwell_proxy.routing.prefix import MASK, SPREAD
 from spanwell_proxy.routing.repeating import acts
 from spanwell_proxy.upstream.accounting import charge_lost
 from spanwell_proxy.upstream.admission import find_room
@@ -23,10 +23,12 @@ from spanwell_proxy.upstream.fetching import Arrival, Order, be_patient, fetch
 from spanwell_proxy.upstream.ordering import write_continuation, write_order
 from spanwell_proxy.upstream.refusals import classify, is_faulty
 from spanwell_proxy.upstream.relay import relay
-from spanwell_proxy.upstream.settings import SHORTEST_DEADLINE_S, Knobs
+from spanwell_proxy.upstream.settings import Knobs
 from spanwell_proxy.upstream.traffic import Traffic
 
 LEAST_LEFT_S = 0.001
+NO_BACKEND: Final = "no_backend"
+DRAINED_S: Final = 5.0  # when to ask again
 
 
 class Backends(Protocol):
@@ -73,8 +75,8 @@ class Course:
         self.used: list[str] = []
         self._group = group
         self._policy = policy
-        self._limits = gateway.traffic.list_limits(model, group)
-        self._knobs = gateway.traffic.find_model(model, group)
+        _, self._knobs, self._limits, deadline_s = gateway.traffic.line_up(model, group)
+        self._ends_at = call.started + deadline_s
 
     @property
     def has_another(self) -> bool:
@@ -84,9 +86,7 @@ class Course:
     @property
     def left_s(self) -> float:
         """Of the call's own time."""
-        longest_s = max(SHORTEST_DEADLINE_S, *(one.deployment.timeout_s for one in self._group))
-        deadline_s = self._knobs.deadline_s or longest_s
-        return self.call.started + deadline_s - time.perf_counter()
+        return self._ends_at - time.perf_counter()
 
     def roll(self) -> float:
         return draw_roll(self.call.span_id, len(self.call.attempts))
@@ -103,8 +103,13 @@ class Course:
         call = self.call
         if self.left_s <= 0:
             return call.attempts[-1].failure if call.attempts else _late(self.model)
+        if all(one.facts.is_drained for one in self._group):
+            told = f"every backend of the model {self.model!r} is drained"
+            return ApiError(503, NO_BACKEND, told, retryable=True, retry_after_s=DRAINED_S)
         try:
-            group = await self._admit(self._continuing() if why == "continuation" else self._group)
+            group = self._group if why != "continuation" else self._continuing()
+            if self._limits is not None:
+                group = await self._admit(group)
         except ApiError as failure:
             return failure
         began = time.perf_counter()
@@ -165,8 +170,6 @@ class Course:
 
     async def _admit(self, group: Sequence[Candidate]) -> Sequence[Candidate]:
         """Those that take an attempt now, waited for where none does. Raises ApiError 429."""
-        if self._limits is None:
-            return group
         admission, now = self.gateway.traffic.admission, time.monotonic
         knobs = self._knobs._replace(max_wait_s=min(self._knobs.max_wait_s, self.left_s))
         limits = [self.gateway.traffic.find(self.model, one.deployment).concurrency for one in group]
@@ -189,9 +192,10 @@ class Course:
     def _begin(self, group: Sequence[Candidate], why: Why) -> Try:
         """Choose, and take a place: nothing is awaited between that there is room and that it is taken."""
         call = self.call
-        decision = choose(group, call.asked, self._policy, self.used, time.monotonic(), self.roll())
-        deployment, facts = decision.deployment, decision.candidate.facts
-        tried = Attempt(deployment, why, _draw_span_id(call), time.perf_counter())
+        roll = self.roll() if len(group) > 1 else 0.0
+        decision = choose(group, call.asked, self._policy, self.used, time.monotonic(), roll)
+        deployment, facts, _ = decision.candidate
+        tried = Attempt(deployment, why, _name_span(call), time.perf_counter())
         call.decision, call.deployment = decision, deployment
         call.attempts.append(tried)
         self.used.append(deployment.id)
@@ -286,10 +290,10 @@ def may_hedge(call: Call) -> bool:
     return cheap and not call.request.get("store", call.api.name == "responses") and not acts(call.request)
 
 
-def _draw_span_id(call: Call) -> bytes:
-    """From the call's own, which is random: the kernel's numbers cost more than the rest of an attempt's start."""
-    drawn = mix(int.from_bytes(call.span_id) - (len(call.attempts) + 1) * SPREAD & MASK)
-    return (drawn or 1).to_bytes(8)
+def _name_span(call: Call) -> bytes:
+    """From the call's own id, which is random: the kernel's numbers cost more than the rest of an attempt's start."""
+    named = int.from_bytes(call.span_id) - (len(call.attempts) + 1) * SPREAD & MASK
+    return (named or 1).to_bytes(8)
 
 
 def _late(model: str) -> ApiError:

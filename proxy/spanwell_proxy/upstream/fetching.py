@@ -14,7 +14,7 @@ from spanwell_proxy.call import Attempt, Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.failures import ApiError
 from spanwell_proxy.upstream.accounting import charge_lost
-from spanwell_proxy.upstream.client import Answer, Client, request_headers
+from spanwell_proxy.upstream.client import Answer, Client
 from spanwell_proxy.upstream.connection import NEVER
 from spanwell_proxy.upstream.refusals import LONGEST_MESSAGE, RETRYABLE, clean, read_failure
 from spanwell_proxy.upstream.settings import Knobs
@@ -61,21 +61,23 @@ def be_patient(call: Call, deployment: Deployment, knobs: Knobs, left_s: float) 
     """What the file says of time, within what is left of the call's own."""
     now = asyncio.get_running_loop().time()
     whole_s = min(deployment.timeout_s, left_s)
-    first_s = min(deployment.first_byte_timeout_s, whole_s) if call.stream else whole_s
-    head_s = min(knobs.first_byte_s or first_s, whole_s) if call.stream else whole_s
+    connect_s = min(knobs.connect_s, whole_s)
+    if not call.stream:
+        whole_by = now + whole_s
+        return Patience(connect_s, whole_by, whole_by, whole_by, knobs.chunk_s, knobs.hold_s)
+    first_s = min(deployment.first_byte_timeout_s, whole_s)
+    head_s = min(knobs.first_byte_s or first_s, whole_s)
     content_s = min(knobs.first_content_s or first_s, whole_s)
-    connect_s = min(knobs.connect_s, head_s)
-    return Patience(connect_s, now + head_s, now + content_s, now + whole_s, knobs.chunk_s, knobs.hold_s)
+    return Patience(min(connect_s, head_s), now + head_s, now + content_s, now + whole_s, knobs.chunk_s, knobs.hold_s)
 
 
 async def fetch(call: Call, tried: Attempt, client: Client, order: Order, patience: Patience) -> Arrival:
     """Raises ApiError; the connection is given back or closed then, also when it is cancelled."""
     answer: Answer | None = None
     stage = "answer"
-    limits = Limits(patience.connect_s, patience.head_by)
     try:
-        headers = request_headers(call, tried) | {"content-type": order.content_type}
-        answer = await client.post(tried.deployment, call.api, headers, order.body, limits)
+        limits = Limits(patience.connect_s, patience.head_by)
+        answer = await client.post(call, tried, order.content_type, order.body, limits)
         tried.status = answer.status
         if not 200 <= answer.status < 300:
             raise read_failure(tried.deployment, call.api.dialect, answer, await _read_refusal(answer))

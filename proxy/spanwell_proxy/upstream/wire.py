@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -31,13 +30,11 @@ UNLIMITED: Final = Limits()
 
 
 class Request(NamedTuple):
-    """`base` is scheme, host and port."""
+    """`base` is scheme, host and port; `head` the request line and the headers, all but the body's length."""
 
     base: str
-    path: str
-    headers: Mapping[str, str]
+    head: bytes
     body: bytes
-    method: str = "POST"
 
 
 class ConnectTimeoutError(TimeoutError):
@@ -53,7 +50,7 @@ class Wire:
 
     async def send(self, request: Request, limits: Limits = UNLIMITED) -> Connection:
         """The answer's head has come when this returns. Raises OSError."""
-        head, loop = _head(request), asyncio.get_running_loop()
+        head, loop = b"%bcontent-length: %d\r\n\r\n" % (request.head, len(request.body)), asyncio.get_running_loop()
         began = loop.time()
         if connection := self._take_idle(request.base):
             try:
@@ -71,10 +68,6 @@ class Wire:
         connection = await self._connect(request.base, limits.connect_s)
         await _exchange(connection, head, request.body, limits.head_by)
         return connection
-
-    async def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes) -> Connection:
-        """`send`, where nothing has to be said of time."""
-        return await self.send(Request(base, path, headers, body))
 
     def close(self) -> None:
         for connections in self._idle.values():
@@ -132,17 +125,9 @@ async def _exchange(connection: Connection, head: bytes, body: bytes, until: flo
         raise
 
 
-def _head(request: Request) -> bytes:
-    lines = [
-        f"{request.method} {request.path} HTTP/1.1",
-        f"host: {_find_host(request.base)}",
-        f"content-length: {len(request.body)}",
-        "accept-encoding: identity",
-        *(f"{name}: {value}" for name, value in request.headers.items()),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-@lru_cache(1024)
-def _find_host(base: str) -> str:
-    return "localhost" if base.startswith("unix:") else urlsplit(base).netloc
+def write_head(base: str, path: str, headers: Mapping[str, str], method: str = "POST") -> bytes:
+    """The head of a Request."""
+    host = "localhost" if base.startswith("unix:") else urlsplit(base).netloc
+    lines = [f"{method} {path} HTTP/1.1", f"host: {host}", "accept-encoding: identity"]
+    lines += (f"{name}: {value}" for name, value in headers.items())
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")

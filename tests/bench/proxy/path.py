@@ -26,7 +26,7 @@ import yaml
 from spanwell.settings import Settings
 from spanwell_proxy.plan import read_plan
 from spanwell_proxy.serving.app import AsgiApp, create_app
-from spanwell_proxy.upstream.client import Client
+from spanwell_proxy.upstream.wire import Wire
 from tests.bench.load import Load, requests
 from tests.bench.proxy.targets import BUDGETS, MASTER_KEY, MODEL, litellm_config
 from tests.bench.upstream import COMPLETION
@@ -150,7 +150,7 @@ async def measure(call: Call, profile: cProfile.Profile | None) -> float:
 
 
 async def run(variant: Variant, profile: cProfile.Profile | None = None) -> float:
-    Client.post = answer  # type: ignore[assignment,method-assign]
+    Wire.send = answer  # type: ignore[assignment,method-assign]
     with tempfile.TemporaryDirectory() as folder:
         async with opened(Path(folder), variant) as app:
             call = await make_call(app, variant)

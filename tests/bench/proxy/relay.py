@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from spanwell_proxy.upstream.wire import Wire
+from spanwell_proxy.upstream.wire import Request, Wire, write_head
 
 Message = MutableMapping[str, Any]
 JSON = [(b"content-type", b"application/json")]
@@ -22,7 +22,7 @@ def make_relay(
 ) -> Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]:
     """An ASGI application that sends every body on and the answer back."""
     wire = Wire()
-    headers = {"content-type": "application/json"}
+    head = write_head(backend, "/v1/chat/completions", {"content-type": "application/json"})
 
     async def relay(
         scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
@@ -32,7 +32,7 @@ def make_relay(
         while message.get("more_body"):
             message = await receive()
             body += message["body"]
-        answer = await wire.post(backend, scope["path"], headers, body)
+        answer = await wire.send(Request(backend, head, body))
         if answer.header("content-type").startswith("text/event-stream"):
             await send({"type": "http.response.start", "status": answer.status, "headers": EVENTS})
             while part := await answer.read_some():

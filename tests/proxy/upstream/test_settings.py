@@ -57,7 +57,7 @@ def test_a_wildcard_speaks_for_the_names_it_catches() -> None:
     routes = read_routes(config, PriceTable())
     find_group, traffic = group_deployments(routes), Traffic(read_resilience(config, routes))
 
-    knobs = [traffic.find_model(name, find_group(name)) for name in ("gpt-4", "gpt-5")]
+    knobs = [traffic.line_up(name, find_group(name)).knobs for name in ("gpt-4", "gpt-5")]
 
     assert [(one.concurrency, one.hedge_s) for one in knobs] == [(3, 1.0), (5, None)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spanwell_proxy.upstream.wire import Wire
+from spanwell_proxy.upstream.wire import Request, Wire, write_head
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n"
 SIZED = HEAD + b"content-length: 5\r\n\r\nhello"
@@ -34,8 +34,12 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[str, list[int]]]:
         await asyncio.sleep(0.01)  # so that what was closed is gone
 
 
+def ping(base: str) -> Request:
+    return Request(base, write_head(base, "/", {"x": "y"}), b"ping")
+
+
 async def ask(wire: Wire, base: str) -> bytes:
-    connection = await wire.post(base, "/", {"x": "y"}, b"ping")
+    connection = await wire.send(ping(base))
     try:
         return await connection.read()
     finally:
@@ -71,7 +75,7 @@ async def test_a_process_of_ours_that_is_about_to_listen_is_waited_for(tmp_path:
 async def test_a_connection_that_is_closed_twice_serves_one_call_at_a_time() -> None:
     wire = Wire()
     async with answering(SIZED, SIZED, SIZED) as (base, connections):
-        first = await wire.post(base, "/", {}, b"ping")
+        first = await wire.send(ping(base))
         await first.read()
         first.close()
         first.close()
@@ -146,7 +150,7 @@ async def test_nobody_there_is_an_error() -> None:
 async def test_a_reader_that_is_slow_slows_the_backend_down() -> None:
     wire, size = Wire(), 8 * 1024 * 1024
     async with answering(HEAD + b"content-length: %d\r\n\r\n" % size + b"x" * size) as (base, _):
-        connection = await wire.post(base, "/", {}, b"ping")
+        connection = await wire.send(ping(base))
         await asyncio.sleep(0.2)
         held = len(await connection.read_some())
         rest = len(await connection.read())
