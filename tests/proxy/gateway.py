@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 from spanwell.settings import Settings
 from spanwell_proxy.plan import read_plan
 from spanwell_proxy.serving.app import create_app
+from spanwell_proxy.serving.protocol import Protocol
 from tests.proxy.backend import SECRET, until
 
 MASTER_KEY = "sk-master-canary-fedcba9876543210"
@@ -78,7 +79,9 @@ async def running_proxy(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(create_app(plan, worker), log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                create_app(plan, worker), http=Protocol, log_config=None, lifespan="on", timeout_graceful_shutdown=1
+            )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started, 10)

@@ -19,6 +19,7 @@ from spanwell.errors import ConfigError
 from spanwell.settings import Settings
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.serving.app import create_app
+from spanwell_proxy.serving.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def run_worker(plan: Plan, number: int) -> int:
     listener = bind(plan.settings, shared=plan.settings.proxy_workers > 1)
     config = uvicorn.Config(
         create_app(plan, number),
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

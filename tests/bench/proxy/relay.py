@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from spanwell_proxy.serving.protocol import Protocol
 from spanwell_proxy.upstream.wire import Request, Wire, write_head
 
 Message = MutableMapping[str, Any]
@@ -56,7 +57,7 @@ def main() -> None:
     config = uvicorn.Config(
         make_relay(arguments.backend),
         port=arguments.port,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_level="error",
