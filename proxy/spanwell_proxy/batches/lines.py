@@ -22,11 +22,23 @@ ENDPOINTS: Final = (
 
 @dataclass(frozen=True)
 class Line:
-    """One request of a batch. `number` counts from 1."""
+    """One request of a batch. `number` counts from 1, `offset` is of its first byte."""
 
     number: int
+    offset: int
     custom_id: str
     body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a provider says of one request: its answer, or, with a status of 0, why none was made."""
+
+    custom_id: str
+    status: int
+    body: bytes
+    code: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,8 @@ def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
     """How many requests a file has, and what is wrong with it; nothing of a sound one."""
     mistakes: list[Mistake] = []
     seen: set[str] = set()
-    for number, line in _read_lines(file):
-        found = _read_line(number, line, endpoint)
+    for number, offset, line in _read_lines(file):
+        found = _read_line(number, offset, line, endpoint)
         if isinstance(found, Mistake):
             mistakes.append(found)
         elif found.custom_id in seen:
@@ -62,10 +74,34 @@ def check_file(file: BinaryIO, endpoint: str) -> tuple[int, list[Mistake]]:
 
 def read_requests(file: BinaryIO, endpoint: str) -> Iterator[Line]:
     """The requests of a file that was checked."""
-    for number, line in _read_lines(file):
-        found = _read_line(number, line, endpoint)
+    for number, offset, line in _read_lines(file):
+        found = _read_line(number, offset, line, endpoint)
         if isinstance(found, Line):
             yield found
+
+
+def read_request_at(file: BinaryIO, number: int, offset: int, endpoint: str) -> Line:
+    """The request that begins there. Raises ValueError where none does."""
+    file.seek(offset)
+    found = _read_line(number, offset, file.readline(LONGEST_LINE_BYTES + 1), endpoint)
+    if isinstance(found, Mistake):
+        raise ValueError(found.message)
+    return found
+
+
+def read_result(line: bytes) -> Result | None:
+    """One line of a provider's results; None where it is none."""
+    try:
+        told = orjson.loads(line)
+        custom_id, response, error = told["custom_id"], told.get("response"), told.get("error")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if not isinstance(custom_id, str):
+        return None
+    if isinstance(response, dict) and isinstance(status := response.get("status_code"), int) and 200 <= status < 600:
+        return Result(custom_id, status, orjson.dumps(response.get("body")), "", "")
+    said = error if isinstance(error, dict) else {}
+    return Result(custom_id, 0, b"", str(said.get("code") or "no_answer"), str(said.get("message") or "no answer came"))
 
 
 def write_result(batch_id: str, line: Line, status: int, request_id: str, body: bytes) -> bytes:
@@ -109,20 +145,20 @@ def read_custom_ids(file: BinaryIO) -> tuple[set[str], int]:
     return found, size
 
 
-def _read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that say something, bounded, and the first that is too long as it begins."""
-    number, empty = 0, 0
+def _read_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """Number, offset and text of lines that say something, bounded, and the first that is too long as it begins."""
+    number, offset, empty = 0, 0, 0
     while line := file.readline(LONGEST_LINE_BYTES + 1):
-        number += 1
+        number, offset = number + 1, offset + len(line)
         if line.strip():
-            yield number, line
+            yield number, offset - len(line), line
         elif (empty := empty + 1) > MOST_LINES:
             return
         if len(line) > LONGEST_LINE_BYTES:
             return
 
 
-def _read_line(number: int, line: bytes, endpoint: str) -> Line | Mistake:
+def _read_line(number: int, offset: int, line: bytes, endpoint: str) -> Line | Mistake:
     if len(line) > LONGEST_LINE_BYTES:
         return Mistake("line_too_long", f"a line has at most {LONGEST_LINE_BYTES} bytes", number)
     try:
@@ -142,4 +178,4 @@ def _read_line(number: int, line: bytes, endpoint: str) -> Line | Mistake:
         return Mistake("missing_required_parameter", "the body must name a model", number, "body.model")
     if body.get("stream"):
         return Mistake("invalid_parameter", "a batch cannot stream", number, "body.stream")
-    return Line(number, custom_id, body)
+    return Line(number, offset, custom_id, body)

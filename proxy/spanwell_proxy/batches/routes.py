@@ -211,7 +211,7 @@ def _show_file(row: Row) -> Row:
 
 def _show_batch(row: Row) -> Row:
     errors = [{"object": "error", **error} for error in row["errors"]]
-    is_over = row["status"] in ("completed", "expired", "cancelled")
+    is_over = row["status"] in ("completed", "expired", "cancelled", "failed")
     return {
         "id": row["id"],
         "object": "batch",

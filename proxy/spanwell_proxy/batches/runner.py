@@ -1,5 +1,7 @@
 """Works at batches line by line, whenever the calls that somebody waits for leave room.
 
+What a provider takes whole is handed over to it first; only what is left then is asked here.
+
 Each owner's batches are worked at one after the other, oldest first, those of several owners side by side. Each answer
 is written as it comes, so a restart goes on where the last process stopped: only the lines that were under way then are
 asked again.
@@ -8,27 +10,19 @@ asked again.
 import asyncio
 import fcntl
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import BinaryIO, Final, NamedTuple
 
 import orjson
 
-from spanwell_proxy.batches.lines import (
-    Line,
-    Mistake,
-    check_file,
-    read_custom_ids,
-    read_requests,
-    write_result,
-    write_unanswered,
-)
+from spanwell_proxy.batches.lines import Line, Mistake, check_file, read_requests, write_result, write_unanswered
+from spanwell_proxy.batches.results import End, Progress, open_results, show_results
 from spanwell_proxy.batches.settings import BatchSettings
 from spanwell_proxy.batches.store import BatchStore, Row
 from spanwell_proxy.orders import Answered
@@ -42,36 +36,14 @@ NOTE_EVERY_S: Final = 1.0
 TRIES: Final = 5  # of a line that is refused for now
 LONGEST_PAUSE_S: Final = 60.0
 MOST_BATCHES: Final = 16  # at a time
+MOST_HANDED: Final = 256  # likewise, of those that providers work at
 REST_S: Final = 60.0  # after a batch could not be gone on with, such as for want of room on the disk
 FOR_NOW: Final = frozenset((429, 503))
 FILE_GONE: Final = Mistake("file_not_found", "the input file was deleted")
 
 Ask = Callable[[str, str, bytes], Awaitable[Answered]]  # owner, endpoint, body
 Load = Callable[[], int]  # calls under way that are not a batch's
-
-
-@dataclass
-class Progress:
-    """One batch under way: its result files and what was counted."""
-
-    row: Row
-    output: BinaryIO
-    errors: BinaryIO
-    completed: int
-    failed: int
-    is_expired: bool = False  # some lines were left out
-    noted: float = 0.0
-
-    def add(self, result: bytes, *, is_good: bool) -> None:
-        file = self.output if is_good else self.errors
-        file.write(result)
-        file.flush()
-        self.completed += is_good
-        self.failed += not is_good
-
-    def sync(self) -> None:
-        os.fsync(self.output.fileno())
-        os.fsync(self.errors.fileno())
+Hand = Callable[[Row], Awaitable[None]]  # once it has returned, the batch is over, or says that no provider has it
 
 
 class Rest(NamedTuple):
@@ -82,15 +54,22 @@ class Rest(NamedTuple):
 
 
 class Runner:
-    """`ask` makes one call in the name of a batch's owner; `load` tells how busy the proxy is with others."""
+    """`ask` makes one call in the name of a batch's owner; `load` tells how busy the proxy is with others.
 
-    def __init__(self, store: BatchStore, settings: BatchSettings, ask: Ask, load: Load) -> None:
+    `hand` gives a batch to a provider, where one takes it, and sees it through.
+    """
+
+    def __init__(
+        self, store: BatchStore, settings: BatchSettings, ask: Ask, load: Load, hand: Hand | None = None
+    ) -> None:
         self._store = store
         self._settings = settings
         self._ask = ask
         self._load = load
+        self._hand = hand
         self._places = asyncio.Semaphore(settings.concurrency)
         self._running: dict[str, asyncio.Task[None]] = {}  # by owner
+        self._handed: dict[str, asyncio.Task[None]] = {}  # by batch
         self._resting: dict[str, Rest] = {}  # batches that failed of late
 
     async def run(self) -> None:
@@ -104,24 +83,35 @@ class Runner:
                         await self._look()
                     await asyncio.sleep(LOOK_EVERY_S)
             finally:
-                await stop_tasks(*self._running.values())
+                await stop_tasks(*self._running.values(), *self._handed.values())
 
     async def _look(self) -> None:
         """Throw away what is old, check what is new, and begin what is next."""
         try:
             await asyncio.to_thread(self._prepare)
             for row in self._store.list_open():  # nothing is awaited from here on: none of them ends meanwhile
-                if row["status"] != "validating" and self._may_begin(row):
-                    self._running[row["owner"]] = start_task(self._work(row))
+                if row["status"] == "validating" or self._is_resting(row):
+                    continue
+                if self._hand and not is_ours(row):
+                    self._give(row, self._hand)
+                elif self._may_begin(row):
+                    self._running[row["owner"]] = start_task(self._see_to(row, self._work))
         except (OSError, sqlite3.Error) as error:
             logger.warning("batches cannot be looked at: %s", error)
 
+    def _give(self, row: Row, hand: Hand) -> None:
+        """Beside the owner's other batches: it is not this proxy that works at it."""
+        _forget_done(self._handed)
+        if row["id"] not in self._handed and len(self._handed) < MOST_HANDED:
+            self._handed[row["id"]] = start_task(self._see_to(row, hand))
+
     def _may_begin(self, row: Row) -> bool:
-        for owner in [owner for owner, task in self._running.items() if task.done()]:
-            del self._running[owner]
+        _forget_done(self._running)
+        return len(self._running) < MOST_BATCHES and row["owner"] not in self._running
+
+    def _is_resting(self, row: Row) -> bool:
         rest = self._resting.get(row["id"])
-        is_resting = rest is not None and rest.until > time.monotonic()
-        return not is_resting and len(self._running) < MOST_BATCHES and row["owner"] not in self._running
+        return rest is not None and rest.until > time.monotonic()
 
     def _prepare(self) -> None:
         now = time.time()
@@ -139,12 +129,18 @@ class Runner:
         except FileNotFoundError:
             total, mistakes = 0, [FILE_GONE]
         changes: Row = {"status": "in_progress", "in_progress_at": int(time.time()), "total": total}
+        changes |= {"handed": {}} if self._hand else {}
         self._store.change_batch(row["id"], among=("validating",), **(_fail(mistakes) if mistakes else changes))
 
-    async def _work(self, row: Row) -> None:
-        """Take a batch to its end. One that fails does not hold up the others, and is gone on with later."""
+    async def _see_to(self, row: Row, work: Hand) -> None:
+        """One that fails does not hold up the others, and is gone on with later."""
         rest = self._resting.get(row["id"], Rest())
         self._resting[row["id"]] = Rest(time.monotonic() + rest.next_s, rest.next_s * 2)
+        await work(row)
+        del self._resting[row["id"]]
+
+    async def _work(self, row: Row) -> None:
+        """Take a batch to its end."""
         try:
             file = self._store.read_file(row["input_file_id"])
         except FileNotFoundError:
@@ -152,10 +148,9 @@ class Runner:
         else:
             with file:
                 await self._answer(row, file)
-        del self._resting[row["id"]]
 
     async def _answer(self, row: Row, file: BinaryIO) -> None:
-        progress, done = await asyncio.to_thread(self._open, row)
+        progress, done = await asyncio.to_thread(open_results, self._store, row)
         left = (line for line in read_requests(file, row["endpoint"]) if line.custom_id not in done)
         room = asyncio.Semaphore(self._settings.concurrency)
         with progress.output, progress.errors:
@@ -235,42 +230,27 @@ class Runner:
             change = partial(self._store.change_batch, progress.row["id"])
             await asyncio.to_thread(change, completed=progress.completed, failed=progress.failed)
 
-    def _open(self, row: Row) -> tuple[Progress, set[str]]:
-        """The result files, cut where a crash left half a line, and whom they already tell of."""
-        with ExitStack() as opened:
-            output = opened.enter_context(self._store.append_to(row["output_file_id"]))
-            errors = opened.enter_context(self._store.append_to(row["error_file_id"]))
-            answered, refused = _resume(output), _resume(errors)
-            opened.pop_all()
-        is_expired = row.get("expired_at") is not None
-        return Progress(row, output, errors, len(answered), len(refused), is_expired), answered | refused
-
     def _finish(self, progress: Progress) -> None:
-        row, now = progress.row, int(time.time())
-        status = "cancelled" if self._is_cancelled(row) else "expired" if progress.is_expired else "completed"
-        changes: Row = {"status": status, f"{status}_at": now, "finalizing_at": now}
-        for name, kind in (("output_file_id", "output"), ("error_file_id", "errors")):
-            if self._store.path_of(row[name]).stat().st_size:
-                facts = {"owner": row["owner"], "filename": f"{row['id']}_{kind}.jsonl", "purpose": "batch_output"}
-                times = {"created_at": now, "expires_at": now + int(self._settings.keep_s)}
-                if self._store.find_file(row[name], None) is None:
-                    self._store.add_file(row[name], facts | times)
-            else:
-                self._store.delete_file(row[name])
-                changes[name] = None
-        self._store.change_batch(row["id"], **changes, completed=progress.completed, failed=progress.failed)
+        is_cancelled = self._is_cancelled(progress.row)
+        status: End = "cancelled" if is_cancelled else "expired" if progress.is_expired else "completed"
+        show_results(self._store, progress, status, self._settings.keep_s)
+
+
+def is_ours(row: Row) -> bool:
+    """Whether no provider has it, nor is to be asked for it."""
+    handed = row.get("handed")
+    return handed is None or handed.get("state") == "over"
+
+
+def _forget_done(tasks: dict[str, asyncio.Task[None]]) -> None:
+    for name in [name for name, task in tasks.items() if task.done()]:
+        del tasks[name]
 
 
 def _fail(mistakes: list[Mistake]) -> Row:
     """A batch that cannot be run."""
-    return {"status": "failed", "failed_at": int(time.time()), "errors": [asdict(one) for one in mistakes]}
-
-
-def _resume(file: BinaryIO) -> set[str]:
-    found, size = read_custom_ids(file)
-    file.truncate(size)
-    file.seek(size)
-    return found
+    nothing: Row = {"output_file_id": None, "error_file_id": None}
+    return nothing | {"status": "failed", "failed_at": int(time.time()), "errors": [asdict(one) for one in mistakes]}
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -106,6 +106,13 @@ def settle_limits(call: Call, gateway: Gateway) -> None:
     gateway.limits.engine.settle(needs, used)
 
 
+def list_costs(call: Call, gateway: Gateway) -> list[tuple[Account, int]]:
+    """What the call may cost at most, for each budget it is on: for a backend's batches, where no rates hold."""
+    limiter = gateway.limits
+    accounts = limiter.find_accounts(call.caller or NOBODY, call.user, call.tags) + limiter.find_model(call.target)
+    return _list_needs(call, tuple(one for one in accounts if one.quota.unit == "usd"), gateway)
+
+
 def _note_budgets(call: Call, limited: Limited, accounts: Accounts, gateway: Gateway) -> None:
     """How the budgets stand; beyond a soft limit another model answers, where one is named that the key may use."""
     limiter, caller = gateway.limits, call.caller or NOBODY

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from math import inf
 
 from fastapi import Request
 
-from spanwell_proxy.access.keys import OPERATOR
 from spanwell_proxy.apis.paths import find_api
+from spanwell_proxy.batches.booking import find_caller
+from spanwell_proxy.batches.handing import HandOver
 from spanwell_proxy.batches.routes import BatchDesk
 from spanwell_proxy.batches.runner import Runner
 from spanwell_proxy.batches.store import BatchStore
@@ -31,7 +31,9 @@ async def serve_batches(
         yield None
         return
     store = BatchStore(plan.settings.data / "proxy" / "batches")
-    runner = Runner(store, plan.batches, _ask_as_owner(ask, find_gateway), lambda: len(find_gateway().in_flight))
+    # Whoever seals texts wants none of them in a file somewhere else.
+    hand = HandOver(store, plan.batches, find_gateway, may_leave=plan.settings.seal_texts == "off")
+    runner = Runner(store, plan.batches, _ask_as_owner(ask, find_gateway), lambda: len(find_gateway().in_flight), hand)
     running = [start_task(runner.run())] if worker == 0 else []
     try:
         yield BatchDesk(store, plan.batches, _authenticate_by(find_gateway))
@@ -51,9 +53,8 @@ def _authenticate_by(find_gateway: Callable[[], Gateway]) -> Callable[[Request],
 def _ask_as_owner(ask: Ask, find_gateway: Callable[[], Gateway]) -> Callable[[str, str, bytes], Awaitable[Answered]]:
     async def ask_line(owner: str, endpoint: str, body: bytes) -> Answered:
         gateway = find_gateway()
-        caller = gateway.keys.find_owner(owner) if owner else OPERATOR
-        api = find_api(endpoint)
-        if caller is None or api is None or (caller.expires_at or inf) <= gateway.limits.engine.now():
+        caller, api = find_caller(gateway, owner), find_api(endpoint)
+        if caller is None or api is None:
             return Answered(KEY_GONE.status, "", KEY_GONE.to_json("openai"))
         return await ask(Order(api, body, caller))
 

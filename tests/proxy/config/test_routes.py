@@ -75,7 +75,7 @@ def test_a_backend_with_a_batch_api_says_so_and_speaks_openais() -> None:
 
     assert deployment.batch_api
     for other in ("anthropic/claude-fable", "bedrock/claude-fable", "azure/gpt-5"):
-        with pytest.raises(ConfigError, match="model_info.batch_api"):
+        with pytest.raises(ConfigError, match=r"model_info\.batch_api"):
             read(model(model=other) | said)
 
 
