@@ -34,9 +34,12 @@ TEXT_STEPS: Final = (
 
 def is_in_bounds(span: Any) -> bool:
     """Whether a span of ours is small enough to stay as it was sent. Its keys are not looked at."""
-    return (
-        len(span.attributes) <= MOST_ATTRIBUTES and len(span.events) <= MOST_EVENTS and span.ByteSize() <= LONGEST_VALUE
-    )
+    return has_few_parts(span) and bool(span.ByteSize() <= LONGEST_VALUE)
+
+
+def has_few_parts(span: Any) -> bool:
+    """`is_in_bounds` of a span that is known to be short."""
+    return len(span.attributes) <= MOST_ATTRIBUTES and len(span.events) <= MOST_EVENTS
 
 
 def bound_attributes(attributes: Attributes) -> Attributes:

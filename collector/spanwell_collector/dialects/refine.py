@@ -14,6 +14,7 @@ from spanwell_collector.dialects.bounds import (
     bound_attributes,
     bound_resource,
     bound_span,
+    has_few_parts,
     is_in_bounds,
 )
 from spanwell_collector.dialects.content import take_content
@@ -34,12 +35,13 @@ CHUNKS: Final = ("llm.content.completion.chunk", "gen_ai.content.completion.chun
 """One event a chunk: the first tells when the answer began, and all of them say again what the answer is."""
 
 
-def needs_refining(resource_spans: ResourceSpans) -> bool:
-    """Whether anything in it is not the proxy's own, or may be out of bounds."""
+def needs_refining(resource_spans: ResourceSpans, longest_bytes: int) -> bool:
+    """Whether anything in it is not the proxy's own, or may be out of bounds. No span is over `longest_bytes`."""
     if resource_spans.resource.ByteSize() > LONGEST_VALUE:
         return True
+    is_sound = has_few_parts if longest_bytes <= LONGEST_VALUE else is_in_bounds
     for scope_spans in resource_spans.scope_spans:
-        if scope_spans.scope.name != PROXY_SCOPE or not all(map(is_in_bounds, scope_spans.spans)):
+        if scope_spans.scope.name != PROXY_SCOPE or not all(map(is_sound, scope_spans.spans)):
             return True
     return False
 

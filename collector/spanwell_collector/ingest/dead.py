@@ -15,7 +15,7 @@ import pyarrow as pa
 from spanwell.errors import StoreError
 from spanwell.spool import HALF, write_file
 from spanwell_collector import telemetry
-from spanwell_collector.ingest.records import NAMES, read_record
+from spanwell_collector.ingest.records import NAMES, kind_of
 from spanwell_collector.ingest.spans import count_spans
 from spanwell_collector.store.client import Store, digest_batch
 
@@ -54,7 +54,7 @@ class Letter(NamedTuple):
 
 def make_letter(record: bytes, reason: str, *, project: str, received: datetime) -> Letter:
     """Its id is the record's digest: what is refused twice is one letter. `project` is that of who names none."""
-    kind = NAMES.get(read_record(record).kind, "unknown")
+    kind = NAMES.get(kind_of(record), "unknown")
     rows = count_spans(record, project=project, received=received)
     named = next((row.project for row in rows if row.project), project)
     spans = sum(row.stored for row in rows)

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from spanwell.errors import QueryError
 from spanwell_collector.ingest.events import Events, read_events
 from spanwell_collector.ingest.measurements import Measurements, read_metrics
-from spanwell_collector.ingest.records import LOGS, METRICS, NAMES, TRACES, read_record
+from spanwell_collector.ingest.records import LOGS, METRICS, NAMES, TRACES, kind_of, read_record
 from spanwell_collector.ingest.spans import Refiner, Spans, prepare_spans
 
 # What code raises over data that it did not expect: the data is at fault, and must not end the process.
@@ -31,7 +31,7 @@ def prepare(records: Sequence[bytes], refiner: Refiner, *, project: str) -> Prep
     """`project` is that of who names none. Raises QueryError when a record cannot be read."""
     by_kind: dict[bytes, list[bytes]] = {kind: [] for kind in NAMES}
     for record in records:
-        kind = read_record(record).kind
+        kind = kind_of(record)
         if kind not in NAMES:
             raise QueryError(f"a record of kind {kind!r} is none that this version knows")
         by_kind[kind].append(record)

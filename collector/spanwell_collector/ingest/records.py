@@ -16,8 +16,11 @@ class Record(NamedTuple):
     payload: bytes
 
 
+def kind_of(record: bytes) -> bytes:
+    """It is none of ours when another version, or nobody, wrote the record."""
+    return TRACES if record.startswith(OLDEST_TAG) else record[:1]
+
+
 def read_record(record: bytes) -> Record:
-    """The kind is none of ours when another version, or nobody, wrote the record."""
-    if record.startswith(OLDEST_TAG):
-        return Record(TRACES, record)
-    return Record(record[:1], record[1:])
+    """The payload is a copy: who wants to know the kind alone asks for that."""
+    return Record(kind_of(record), record if record.startswith(OLDEST_TAG) else record[1:])

@@ -15,7 +15,7 @@ from spanwell_collector.ingest.dead import bury, drop_letter, get_letter, make_l
 from spanwell_collector.ingest.events import LooseScore, TextRow
 from spanwell_collector.ingest.ledger import LedgerRow
 from spanwell_collector.ingest.prepare import OVER_DATA, Prepared, prepare, prepare_events
-from spanwell_collector.ingest.records import LOGS, read_record
+from spanwell_collector.ingest.records import LOGS, kind_of
 from spanwell_collector.ingest.spans import Refiner, count_spans, list_keys
 from spanwell_collector.store.client import Store
 
@@ -72,7 +72,7 @@ class Sink:
             bury(self._store, letters, self._dead)
         telemetry.ITEMS_LEFT_OUT.labels("logs").inc(prepared.events.left_out)
         telemetry.ITEMS_LEFT_OUT.labels("metrics").inc(prepared.measurements.left_out)
-        logs = [record for record in records if read_record(record).kind == LOGS]
+        logs = [record for record in records if kind_of(record) == LOGS]
         return prepared.spans.ledger + [row for record in logs for row in self.count(record)]
 
     def replay(self, letter_id: str) -> bool:
@@ -149,7 +149,7 @@ class Sink:
         return homes
 
     def _read_texts(self, records: Sequence[bytes]) -> list[TextRow]:
-        logs = [record for record in records if read_record(record).kind == LOGS]
+        logs = [record for record in records if kind_of(record) == LOGS]
         with contextlib.suppress(*OVER_DATA):  # what cannot be read has left nothing
             return prepare_events(logs, project=self._project).texts
         return []

@@ -15,14 +15,18 @@ from spanwell_collector.dialects.jsontext import to_text
 from spanwell_collector.dialects.values import read_value
 from spanwell_collector.ingest.faults import take_out_faulty
 from spanwell_collector.ingest.ledger import LedgerRow, list_rows, note_digest
-from spanwell_collector.ingest.records import LOGS, OLDEST_TAG, TRACES, read_record
+from spanwell_collector.ingest.records import LOGS, OLDEST_TAG, TRACES, kind_of, read_record
+from spanwell_collector.ingest.sizes import find_longest_span
 from spanwell_collector.store.client import digest_batch
 
 
 class Refiner(NamedTuple):
-    """What Python does to spans that speak a dialect or are out of bounds, in place, before the engine gets them."""
+    """What Python does to spans that speak a dialect or are out of bounds, in place, before the engine gets them.
 
-    is_needed: Callable[[ResourceSpans], bool]
+    `is_needed` is told how many bytes no span of the request exceeds.
+    """
+
+    is_needed: Callable[[ResourceSpans, int], bool]
     refine: Callable[[ResourceSpans], None]
 
 
@@ -34,7 +38,7 @@ class Spans(NamedTuple):
     ledger: list[LedgerRow]
 
 
-NO_REFINER: Final = Refiner(lambda _source: False, lambda _source: None)
+NO_REFINER: Final = Refiner(lambda _source, _longest: False, lambda _source: None)
 
 
 def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, received: datetime) -> Spans:
@@ -43,7 +47,8 @@ def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, r
     for record in records:
         request, payload = _decode(record)
         made.ledger.extend(list_rows(request, digest_batch(record), project=project, received=received))
-        needing = [refiner.is_needed(source) for source in request.resource_spans]
+        longest_bytes = find_longest_span(payload)
+        needing = [refiner.is_needed(source, longest_bytes) for source in request.resource_spans]
         if not any(needing):
             made.native.append(payload)
             continue
@@ -57,7 +62,7 @@ def prepare_spans(records: Sequence[bytes], refiner: Refiner, *, project: str, r
 
 def count_spans(record: bytes, *, project: str, received: datetime) -> list[LedgerRow]:
     """The ledger's rows of one record: of logs its digest alone, of metrics none."""
-    kind = read_record(record).kind
+    kind = kind_of(record)
     if kind == LOGS:
         return [note_digest(digest_batch(record), received=received)]
     if kind != TRACES:
@@ -109,7 +114,7 @@ def _decode(record: bytes) -> tuple[ExportTraceServiceRequest, bytes]:
 def _decode_sound(record: bytes) -> ExportTraceServiceRequest:
     """An empty request where `record` is none of traces, or is damaged."""
     try:
-        return _decode(record)[0] if read_record(record).kind == TRACES else ExportTraceServiceRequest()
+        return _decode(record)[0] if kind_of(record) == TRACES else ExportTraceServiceRequest()
     except DecodeError:
         return ExportTraceServiceRequest()
 

@@ -142,5 +142,7 @@ def test_lists_of_a_resource_and_of_an_event_become_json_text() -> None:
 def test_a_span_of_ours_is_looked_at_only_when_it_may_be_out_of_bounds(
     attributes: dict[str, Any], expected: bool
 ) -> None:
-    assert needs_refining(make_source(attributes, scope="spanwell.proxy")) is expected
-    assert needs_refining(make_source(attributes, scope="app"))
+    ours, theirs = make_source(attributes, scope="spanwell.proxy"), make_source(attributes, scope="app")
+
+    assert needs_refining(ours, span_of(ours).ByteSize()) is expected
+    assert needs_refining(theirs, span_of(theirs).ByteSize())

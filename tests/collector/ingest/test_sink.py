@@ -107,7 +107,7 @@ def test_what_is_erased_of_one_project_stays_in_another(store: Store, sink: Sink
 
 
 def test_native_and_refined_spans_of_one_request_are_both_stored(store: Store, tmp_path: Path) -> None:
-    def is_foreign(source: ResourceSpans) -> bool:
+    def is_foreign(source: ResourceSpans, _longest: int) -> bool:
         return bool(source.scope_spans[0].scope.name == "foreign")
 
     request = make_batch([SpanIn(trace=1)], {"spanwell.project": "mixed"})
@@ -219,7 +219,7 @@ def test_data_that_no_code_expected_is_refused_and_not_raised(store: Store, tmp_
     def stumble(source: ResourceSpans) -> None:
         raise IndexError("list index out of range")
 
-    sink = Sink(store, Refiner(lambda _source: True, stumble), project="default", dead=tmp_path)
+    sink = Sink(store, Refiner(lambda _source, _longest: True, stumble), project="default", dead=tmp_path)
 
     with pytest.raises(QueryError, match="list index out of range"):
         sink.insert([_record(SpanIn())], "stumble")
