@@ -17,7 +17,7 @@ from spanwell_proxy.batches.booking import Deposit, find_caller, find_handed_api
 from spanwell_proxy.batches.handed import Handed, RefusedError, read_handed, read_mistakes, to_mistake
 from spanwell_proxy.batches.intake import Intake
 from spanwell_proxy.batches.lines import Mistake
-from spanwell_proxy.batches.provider import BatchApi, Document, Form, is_temporary
+from spanwell_proxy.batches.provider import BatchApi, Document, Form, is_open, is_temporary
 from spanwell_proxy.batches.results import open_results, show_results
 from spanwell_proxy.batches.settings import BatchSettings
 from spanwell_proxy.batches.sheets import Job, read_sheet, write_sheet
@@ -158,7 +158,7 @@ class HandOver:
         try:
             batch_id = await provider.create(handed.file_id, row["endpoint"], row["id"])
         except ApiError as failure:
-            if not is_temporary(failure):
+            if not is_open(failure):
                 self._note(row, handed, is_creating=False)
             if failure.status in REFUSALS:
                 raise RefusedError(failure) from failure

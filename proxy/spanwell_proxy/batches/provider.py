@@ -98,7 +98,8 @@ class BatchApi:
         """A file, line by line as it comes."""
         rest = b""
         try:
-            answer = await self._send("GET", f"/files/{quote(file_id, safe='')}/content", b"", "", ASK_S)
+            path = f"/files/{quote(file_id, safe='')}/content"
+            answer = await self._send(self.client, "GET", path, b"", "", ASK_S)
             try:
                 while data := await answer.read_some(asyncio.get_running_loop().time() + PIECE_S):
                     *lines, rest = (rest + data).split(b"\n")
@@ -116,14 +117,19 @@ class BatchApi:
     async def _ask(
         self, method: str, path: str, body: bytes = b"", content_type: str = "", longest_s: float = ASK_S
     ) -> Document:
+        # What begins something has a connection of its own: on one that lay idle, a request may be sent twice.
+        client = Client() if method == "POST" else self.client
         try:
-            answer = await self._send(method, path, body, content_type, longest_s)
+            answer = await self._send(client, method, path, body, content_type, longest_s)
             try:
                 said = await answer.read(asyncio.get_running_loop().time() + ASK_S)
             finally:
                 answer.close()
         except OSError as error:
             raise self._explain(error) from error
+        finally:
+            if client is not self.client:
+                await client.close()
         try:
             document = orjson.loads(said)
         except ValueError:
@@ -132,12 +138,14 @@ class BatchApi:
             raise self._break("sent no JSON object")
         return document
 
-    async def _send(self, method: str, path: str, body: bytes, content_type: str, longest_s: float) -> Answer:
-        """An answer that is none of a refusal. Raises OSError too."""
+    async def _send(
+        self, client: Client, method: str, path: str, body: bytes, content_type: str, longest_s: float
+    ) -> Answer:
+        """An answer that is no refusal. Raises OSError too."""
         deployment, until = self.deployment, asyncio.get_running_loop().time() + longest_s
         whole = join_query(path, deployment.url.query)
         async with asyncio.timeout(longest_s):  # for the sending: `until` is for the answer
-            answer = await self.client.send(
+            answer = await client.send(
                 deployment, method, whole, Limits(head_by=until), body=body, content_type=content_type
             )
         if 200 <= answer.status < 300:
@@ -168,6 +176,11 @@ class BatchApi:
 def is_temporary(failure: ApiError) -> bool:
     """Whether the same may go well in a while."""
     return classify(failure) in TEMPORARY
+
+
+def is_open(failure: ApiError) -> bool:
+    """Whether the provider may have done what it was asked, though it does not say so."""
+    return is_temporary(failure) and classify(failure) != "rate_limit"
 
 
 def _read_list(listed: Document) -> list[Document]:
