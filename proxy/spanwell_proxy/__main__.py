@@ -17,6 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m spanwell_proxy", description="The gateway of Spanwell.")
     parser.add_argument("--check", action="store_true", help="validate settings and configuration, start nothing")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s proxy %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # five lines of its life otherwise
@@ -26,7 +27,7 @@ def main() -> int:
             sys.stdout.write("ok\n")
             return 0
         if arguments.worker is not None:
-            return run_worker(plan, arguments.worker)
+            return run_worker(plan, arguments.worker, arguments.parent)
         for key, reason in plan.routes.ignored:
             logger.warning("%s has no meaning here: %s", key, reason or "it is not known")
         return run_workers(plan)

@@ -191,7 +191,7 @@ async def _start_process(listener: socket.socket, wear: Wear, environ: Mapping[s
     )
     descriptors = (listener.fileno(), writing)
     # -P: what lies in the working directory is not LiteLLM's to import.
-    command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, (*descriptors, *wear))]
+    command = [sys.executable, "-P", "-m", "spanwell_proxy.lane.server", *map(str, (*descriptors, os.getpid(), *wear))]
     try:
         process = await asyncio.create_subprocess_exec(*command, pass_fds=descriptors, env=environ)
     finally:

@@ -176,7 +176,7 @@ async def _send_part(send: Send, data: bytes, *, last: bool = False) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
-async def _serve(lane: Lane, listener: socket.socket, pipe: int) -> None:
+async def _serve(lane: Lane, listener: socket.socket, pipe: int, parent: int) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
     config = uvicorn.Config(
         lane.app,
@@ -194,9 +194,10 @@ async def _serve(lane: Lane, listener: socket.socket, pipe: int) -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110 uvicorn has no event for it
         await asyncio.sleep(POLL_S)
     leaving = asyncio.Event()
+    serving.add_done_callback(lambda _: leaving.set())  # told to end before it is we who listen to that
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, leaving.set)
-    jobs = [asyncio.create_task(job) for job in (end_with_parent(), _beat(lane, pipe))]
+    jobs = [asyncio.create_task(job) for job in (end_with_parent(parent), _beat(lane, pipe))]
     if server.started:
         await leaving.wait()
     # uvicorn itself would hang up on connections whose request has not come yet.
@@ -219,10 +220,10 @@ async def _beat(lane: Lane, pipe: int) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s lane %(levelname)s %(message)s", stream=sys.stderr)
-    descriptor, pipe, *worn_at = map(int, sys.argv[1:])
+    descriptor, pipe, parent, *worn_at = map(int, sys.argv[1:])
     with socket.socket(fileno=descriptor) as listener:
         listener.setblocking(False)
-        uvloop.run(_serve(Lane(*worn_at), listener, pipe))
+        uvloop.run(_serve(Lane(*worn_at), listener, pipe, parent))
 
 
 if __name__ == "__main__":

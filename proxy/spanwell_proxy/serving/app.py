@@ -26,7 +26,6 @@ from spanwell_proxy.lane.keeper import keep_lane, lane_socket
 from spanwell_proxy.limits.engine import Engine
 from spanwell_proxy.limits.limiter import Limiter
 from spanwell_proxy.orders import Answered, Order
-from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.routing.facts import Facts
 from spanwell_proxy.sealing.keeping import open_keeping
@@ -139,8 +138,6 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
     ]
     if worker == 0:  # the other workers' calls start it as well: by connecting
         jobs.append(keep_lane(lane, at_once=routes.translated, environ=plan.config.environ))
-    if settings.proxy_workers > 1:
-        jobs.append(end_with_parent())
     tasks = [start_task(job) for job in jobs]
     try:
         yield gateway

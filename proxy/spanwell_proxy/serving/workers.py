@@ -1,5 +1,6 @@
 """The processes that serve: one in this process, or several on one port, started again when one dies."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -17,6 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from spanwell.errors import ConfigError
 from spanwell.settings import Settings
+from spanwell_proxy.orphans import end_with_parent
 from spanwell_proxy.plan import Plan
 from spanwell_proxy.serving.app import create_app
 from spanwell_proxy.serving.protocol import Protocol
@@ -41,8 +43,8 @@ def run_workers(plan: Plan) -> int:
     return _supervise(settings)
 
 
-def run_worker(plan: Plan, number: int) -> int:
-    """Serve in this process."""
+def run_worker(plan: Plan, number: int, parent: int | None = None) -> int:
+    """Serve in this process, for as long as `parent` lives, where one is named."""
     listener = bind(plan.settings, shared=plan.settings.proxy_workers > 1)
     config = uvicorn.Config(
         create_app(plan, number),
@@ -67,8 +69,15 @@ def run_worker(plan: Plan, number: int) -> int:
     gc.set_threshold(*GC_THRESHOLD)
     logger.info("listening on %s port %d", plan.settings.host, plan.settings.proxy_port)
     with listener:
-        uvloop.run(server.serve(sockets=[listener]))
+        uvloop.run(_serve(server, listener, parent))
     return 0 if server.started else 1
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, parent: int | None) -> None:
+    watching = asyncio.create_task(end_with_parent(parent)) if parent else None
+    await server.serve(sockets=[listener])
+    if watching:
+        watching.cancel()
 
 
 def bind(settings: Settings, *, shared: bool) -> socket.socket:
@@ -133,4 +142,6 @@ def _fresh_metrics(settings: Settings) -> str:
 
 
 def _start(number: int, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "spanwell_proxy", "--worker", str(number)], env=environ)
+    return subprocess.Popen(
+        [sys.executable, "-m", "spanwell_proxy", "--worker", str(number), "--parent", str(os.getpid())], env=environ
+    )
