@@ -19,7 +19,7 @@ KEY: Final = re.compile(
     + "|".join(rf"(?<=\b({words})[-_])|(?<=\\[nrt]({words})[-_])" for words in PREFIXES)
     + r")[A-Za-z0-9_\-]{12,256}+"
 )
-KEY_BEGINS: Final = "(?:" + "|".join(f"(?<=(?:{words})[-_])" for words in PREFIXES) + r")[A-Za-z0-9_\-]{12}"
+KEY_BEGINS: Final = r"(?=[A-Za-z0-9_\-]{12})(?:" + "|".join(f"(?<=(?:{words})[-_])" for words in PREFIXES) + ")"
 AWS_KEY: Final = re.compile(r"\bA[KS]IA(?:[A-Z0-9]{16}\b|[-_][A-Za-z0-9_\-]{12,256}+)")
 GOOGLE_KEY: Final = re.compile(r"(?<![\w\-])AIza[A-Za-z0-9_\-]{35}(?![\w\-])")
 WEB_TOKEN: Final = re.compile(

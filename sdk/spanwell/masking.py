@@ -14,11 +14,21 @@ Level = Literal["off", "secrets", "pii"]
 # What is stored by default is masked where a checksum or a plain shape says so. Public addresses are how machines are
 # told apart, and passports need a word beside them: a guard can be asked for both.
 STORED_KINDS: Final = frozenset(("email", "phone", "iban", "card", "ssn", "national_id"))
-# One look at the rare characters that either begins with; digits of other scripts cost half as much again.
 SECRET_BEGINS: Final = re.compile("[-_]" + KEY_BEGINS)
-EITHER_BEGINS: Final = re.compile(rf"[0-9\-_](?:(?<=[0-9]){NUMBER_GOES_ON}|(?<=[-_]){KEY_BEGINS})")
-EITHER_BEGINS_ANYWHERE: Final = re.compile(rf"[\d\-_](?:(?<=\d){NUMBER_GOES_ON}|(?<=[-_]){KEY_BEGINS})")
-SIGNS: Final = tuple(sign for _, sign, _ in LITERAL)
+NUMBER_BEGINS: Final = re.compile(r"\d" + NUMBER_GOES_ON)
+
+# What a first look takes a text for, a byte a sign: it is many times faster than a search. What parts the groups of a
+# number is left out: one that names a person then has seven digits in a row, or two capitals before two digits.
+CAPITAL, DIGIT, OTHER_DIGIT, ELSE = b"A0?."
+OTHER_DIGITS: Final = b"\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0"  # what UTF-8 of all digits but ours begins with
+KINDS_OF_BYTES: Final = bytes(
+    CAPITAL if 65 <= byte <= 90 else DIGIT if 48 <= byte <= 57 else OTHER_DIGIT if byte in OTHER_DIGITS else ELSE
+    for byte in range(256)
+)
+LEFT_OUT: Final = b" -./()" + bytes(byte for byte in range(128, 256) if byte not in OTHER_DIGITS)
+NO_CAPITALS: Final = bytes(byte for byte in range(256) if KINDS_OF_BYTES[byte] != CAPITAL)
+# With the capitals of each: of a text they are few, so most signs are missed there already.
+SIGNS: Final = tuple((sign.encode().translate(None, NO_CAPITALS), sign) for _, sign, _ in LITERAL)
 LEAST_NUMBER: Final = 10**8  # a number of JSON that may be a person's
 
 
@@ -42,14 +52,27 @@ def mask_text(text: str, level: Level) -> str:
 
 
 def may_hold_secrets(text: str) -> bool:
-    """Whether a search is worth its while; for text that is still JSON."""
-    return SECRET_BEGINS.search(text) is not None or any(sign in text for sign in SIGNS)
+    """Whether a search is worth its while; for text that is still JSON, written without escapes for letters."""
+    return _may_hold_secrets(text, text.encode("utf-8", "replace"))
 
 
 def may_hold_pii(text: str) -> bool:
     """The same, for what names a person too."""
-    begins = EITHER_BEGINS if text.isascii() else EITHER_BEGINS_ANYWHERE
-    return "@" in text or begins.search(text) is not None or any(sign in text for sign in SIGNS)
+    encoded = text.encode("utf-8", "replace")
+    return "@" in text or _may_hold_numbers(text, encoded) or _may_hold_secrets(text, encoded)
+
+
+def _may_hold_secrets(text: str, encoded: bytes) -> bool:
+    if ("-" in text or "_" in text) and SECRET_BEGINS.search(text):
+        return True
+    capitals = encoded.translate(None, NO_CAPITALS)
+    return any(sign in text for own, sign in SIGNS if own in capitals)
+
+
+def _may_hold_numbers(text: str, encoded: bytes) -> bool:
+    seen = encoded.translate(KINDS_OF_BYTES, LEFT_OUT)
+    is_likely = DIGIT in seen and (b"0000000" in seen or b"AA00" in seen)
+    return (is_likely or OTHER_DIGIT in seen) and NUMBER_BEGINS.search(text) is not None
 
 
 def mask_json(text: str, level: Level) -> str:

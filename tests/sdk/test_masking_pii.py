@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanwell.credentials import find_secrets
-from spanwell.masking import mask_json, mask_text
+from spanwell.masking import OTHER_DIGITS, STORED_KINDS, mask_json, mask_text
 from spanwell.pii import KINDS, find_pii
 
 ALL = frozenset(KINDS)
@@ -98,6 +98,25 @@ def test_a_masked_document_is_still_one(document: object) -> None:
     masked = json.loads(mask_json(text, "pii"))
 
     assert masked[1:] == ["[EMAIL]", "a\n[SECRET]"]
+
+
+@pytest.mark.parametrize(("text", "kind"), [one for one in TRUE if one[1] in STORED_KINDS])
+@pytest.mark.parametrize("around", ["My number ({}), really: {}.", "{}, 12", "« {} » 😀 {}", "A-{}\n{}"])
+def test_no_document_with_a_find_is_passed_over(text: str, kind: str, around: str) -> None:
+    said = around.format(text, text)
+
+    masked = json.loads(mask_json(json.dumps([said], ensure_ascii=False), "pii"))
+
+    assert masked == [mask_text(said, "pii")]
+    assert f"[{kind.upper()}]" in masked[0]
+
+
+def test_a_digit_of_any_script_is_looked_at() -> None:
+    signs = (chr(code) for code in range(128, 0x110000))
+
+    begins = {sign.encode()[0] for sign in signs if sign.isdecimal()}
+
+    assert begins == set(OTHER_DIGITS)
 
 
 def test_a_long_number_of_json_is_masked_too() -> None:

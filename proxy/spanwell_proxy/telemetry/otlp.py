@@ -5,45 +5,84 @@ are joined. What its name and kind need is made once. Numbers and wire types are
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 Value = str | int | float | bool | Sequence[str] | None
+Values = tuple[Value, ...]
 
 CLIENT: Final = 3  # SpanKind
 OK, ERROR = 1, 2  # StatusCode
-SHORT: Final = 31  # characters: texts up to here often come again, and are kept as written; ids are longer
 MOST_KEPT: Final = 4096
+MOST_BLOCKS: Final = 2048
+LARGEST_BLOCK: Final = 4096  # bytes: names that clients choose can be of any length
 
 _FIXED: Final = struct.Struct("<sQsQ")
 _DOUBLE: Final = struct.Struct("<d")
 
 
+class Blocks:
+    """Parts of spans that come again and again, by the values that `write` makes them of.
+
+    In each place of the values stands one kind of value alone: as keys, a 1 and a true are the same.
+    """
+
+    def __init__(self, write: Callable[[Values], bytes]) -> None:
+        self._write = write
+        self._blocks: dict[Values, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def find(self, values: Values) -> bytes:
+        """Its bytes, of earlier or made now. Raises what `write` raises."""
+        block = self._blocks.get(values)
+        return self._make(values) if block is None else block
+
+    def _make(self, values: Values) -> bytes:
+        block = self._write(values)
+        if len(block) <= LARGEST_BLOCK:
+            if len(self._blocks) >= MOST_BLOCKS:
+                self._blocks.clear()  # the few that come often are soon there again
+            self._blocks[values] = block
+        return block
+
+
+def write_name(name: str) -> bytes:
+    """A span's name."""
+    return _text(b"\x2a", name)
+
+
+def write_facts(facts: Mapping[str, Value]) -> bytes:
+    """Attributes of a span. Raises ValueError where a number does not fit."""
+    parts: list[bytes] = []
+    write_attributes(parts, b"\x4a", facts)
+    return b"".join(parts)
+
+
 def write_span(
     ids: tuple[bytes, bytes, bytes],
-    name: str,
     times_ns: tuple[int, int],
-    attributes: Mapping[str, Value],
+    blocks: Sequence[bytes],
+    facts: Mapping[str, Value],
     status: tuple[int, str] = (OK, ""),
 ) -> bytes:
     """One span of kind client, as a field of its scope. `ids` are trace, span and parent, `times_ns` since 1970.
 
-    Raises ValueError where a number does not fit.
+    Its name is in one of `blocks`; `facts` are the attributes that are in none. Raises ValueError where a number does
+    not fit.
     """
     trace_id, span_id, parent_id = ids
-    code, message = status
     try:
         times = _FIXED.pack(b"\x39", times_ns[0], b"\x41", times_ns[1])
     except struct.error as error:
         raise ValueError(f"no times of a span: {times_ns}") from error
-    parts = [b"\x0a\x10", trace_id, b"\x12\x08", span_id]
+    parts = [b"\x30\x03\x0a\x10", trace_id, b"\x12\x08", span_id]
     if parent_id:
         parts += (b"\x22\x08", parent_id)
-    parts += (_text(b"\x2a", name), b"\x30\x03", times)
-    write_attributes(parts, b"\x4a", attributes)
-    told = (_text(b"\x12", message) if message else b"") + b"\x18" + _varint(code)
-    parts.append(_field(b"\x7a", told))
+    parts += (times, _write_status(*status), *blocks)
+    write_attributes(parts, b"\x4a", facts)
     return _field(b"\x12", b"".join(parts))
 
 
@@ -51,9 +90,11 @@ def write_request(resource: Mapping[str, Value], scope: str, spans: Sequence[byt
     """An export request of one resource and one scope, around what `write_span` wrote."""
     attributes: list[bytes] = []
     write_attributes(attributes, b"\x0a", resource)
+    described = _field(b"\x0a", b"".join(attributes))
     named = _field(b"\x0a", _text(b"\x0a", scope))
-    scoped = _field(b"\x12", b"".join((named, *spans)))
-    return _field(b"\x0a", _field(b"\x0a", b"".join(attributes)) + scoped)
+    size = sum(map(len, spans))
+    begun = described + _before(b"\x12", len(named) + size) + named
+    return b"".join((_before(b"\x0a", len(begun) + size), begun, *spans))
 
 
 def write_attributes(parts: list[bytes], tag: bytes, facts: Mapping[str, Value]) -> None:
@@ -61,59 +102,65 @@ def write_attributes(parts: list[bytes], tag: bytes, facts: Mapping[str, Value])
 
     A nought and a false are known; None and what is empty are not. Texts that are no Unicode lose what is none.
     """
-    add = parts.append
     for key, value in facts.items():
         if value is None:
             continue
         if isinstance(value, str):
             if value:
-                add(_kept_text(tag, key, value) if len(value) <= SHORT else _text_attribute(tag, key, value))
-        elif isinstance(value, bool):
-            add(_kept_flag(tag, key, value))
-        elif isinstance(value, int):
-            add(_kept_int(tag, key, value))
+                text = value.encode("utf-8", "replace")
+                parts += (_before_text(tag, key, len(text)), text)
         elif isinstance(value, float):
-            add(_before_float(tag, key) + _DOUBLE.pack(value))
+            parts += (_before_float(tag, key), _DOUBLE.pack(value))
+        elif isinstance(value, bool):
+            parts.append(_attribute(tag, key, b"\x10\x01" if value else b"\x10\x00"))
+        elif isinstance(value, int):
+            number = _write_int(key, value)
+            parts += (_before_int(tag, key, len(number)), number)
         elif value:
             items = b"".join(_field(b"\x0a", _text(b"\x0a", item)) for item in value)
-            add(_attribute(tag, key, _field(b"\x2a", items)))
+            parts.append(_attribute(tag, key, _field(b"\x2a", items)))
 
 
-def _text_attribute(tag: bytes, key: str, value: str) -> bytes:
-    return _attribute(tag, key, _text(b"\x0a", value))
-
-
-def _int_attribute(tag: bytes, key: str, value: int) -> bytes:
+def _write_int(key: str, value: int) -> bytes:
+    if 0 <= value < len(_VARINTS):
+        return _VARINTS[value]
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{key}: no whole number of 64 bits")
-    return _attribute(tag, key, b"\x18" + _varint(value % 2**64))
+    return _long_varint(value % 2**64)
 
 
-def _flag_attribute(tag: bytes, key: str, value: bool) -> bytes:
-    return _attribute(tag, key, b"\x10\x01" if value else b"\x10\x00")
+@lru_cache(MOST_KEPT)
+def _before_text(tag: bytes, key: str, size: int) -> bytes:
+    """All of an attribute but its text, which has `size` bytes."""
+    return _before_value(tag, key, _before(b"\x0a", size), size)
 
 
-_kept_text = lru_cache(MOST_KEPT)(_text_attribute)
-_kept_int = lru_cache(MOST_KEPT)(_int_attribute)
-_kept_flag = lru_cache(MOST_KEPT)(_flag_attribute)
+@lru_cache(MOST_KEPT)
+def _before_int(tag: bytes, key: str, size: int) -> bytes:
+    """All of an attribute but its number, which is a varint of `size` bytes."""
+    return _before_value(tag, key, b"\x18", size)
 
 
 @lru_cache(MOST_KEPT)
 def _before_float(tag: bytes, key: str) -> bytes:
     """All of an attribute but the eight bytes of its number."""
-    return _attribute(tag, key, b"\x21" + bytes(8))[:-8]
+    return _before_value(tag, key, b"\x21", _DOUBLE.size)
 
 
 def _attribute(tag: bytes, key: str, value: bytes) -> bytes:
-    head = _key(key)
-    size = _varint(len(value))
-    return b"%b%b%b%b%b" % (tag, _varint(len(head) + len(size) + len(value)), head, size, value)
+    return _before_value(tag, key, b"", len(value)) + value
 
 
-@lru_cache(MOST_KEPT)
-def _key(key: str) -> bytes:
-    """The field `key`, and the tag of the field `value` behind it."""
-    return _text(b"\x0a", key) + b"\x12"
+def _before_value(tag: bytes, key: str, begun: bytes, size: int) -> bytes:
+    """All of an attribute up to `begun`, with which its value begins and after which `size` bytes of it are left."""
+    head = _text(b"\x0a", key) + _before(b"\x12", len(begun) + size) + begun
+    return _before(tag, len(head) + size) + head
+
+
+@lru_cache(64)
+def _write_status(code: int, message: str) -> bytes:
+    told = (_text(b"\x12", message) if message else b"") + b"\x18" + _varint(code)
+    return _field(b"\x7a", told)
 
 
 def _text(tag: bytes, text: str) -> bytes:
@@ -122,6 +169,10 @@ def _text(tag: bytes, text: str) -> bytes:
 
 def _field(tag: bytes, content: bytes) -> bytes:
     return b"%b%b%b" % (tag, _varint(len(content)), content)
+
+
+def _before(tag: bytes, size: int) -> bytes:
+    return tag + _varint(size)
 
 
 def _varint(number: int) -> bytes:

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from spanwell_proxy.telemetry.otlp import ERROR, OK, SHORT, Value, write_request, write_span
+from spanwell_proxy.telemetry.otlp import (
+    ERROR,
+    LARGEST_BLOCK,
+    MOST_BLOCKS,
+    OK,
+    Blocks,
+    Value,
+    Values,
+    write_facts,
+    write_name,
+    write_request,
+    write_span,
+)
 
 TEXTS = st.text(max_size=300)
 VALUES = st.one_of(
@@ -70,22 +82,24 @@ def test_what_is_written_is_what_protobuf_reads(
     span.status.code, span.status.message = status
     set_attributes(span.attributes, facts)
 
-    written = write_request(facts, "a scope", [write_span(ids, name, times, facts, status)])
+    whole = write_span(ids, times, (write_name(name),), facts, status)
+    in_blocks = write_span(ids, times, (write_name(name), write_facts(facts)), {}, status)
 
-    assert expected == ExportTraceServiceRequest.FromString(written)
+    for written in (whole, in_blocks):
+        assert expected == ExportTraceServiceRequest.FromString(write_request(facts, "a scope", [written]))
 
 
 @pytest.mark.parametrize("length", [0, 1, 126, 127, 128, 16_383, 16_384, 5_000_000])
 def test_a_text_of_any_length_is_whole(length: int) -> None:
-    span = read(write_span(IDS, "", (1, 2), {"text": "x" * length, "behind": "y"}))
+    span = read(write_span(IDS, (1, 2), (), {"text": "x" * length, "behind": "y"}))
 
     assert {pair.key: len(pair.value.string_value) for pair in span.attributes}.get("text", 0) == length
     assert span.attributes[-1].value.string_value == "y"
 
 
-@pytest.mark.parametrize("padding", ["", "x" * SHORT])
+@pytest.mark.parametrize("padding", ["", "x" * 31])
 def test_half_a_surrogate_becomes_a_question_mark(padding: str) -> None:
-    span = read(write_span(IDS, "\ud800", (1, 2), {"k\udfff": f"{padding}\ud83d!"}, (ERROR, "\udc00")))
+    span = read(write_span(IDS, (1, 2), (write_name("\ud800"),), {"k\udfff": f"{padding}\ud83d!"}, (ERROR, "\udc00")))
 
     assert (span.name, span.attributes[0].key, span.status.message) == ("?", "k?", "?")
     assert span.attributes[0].value.string_value == f"{padding}?!"
@@ -94,7 +108,7 @@ def test_half_a_surrogate_becomes_a_question_mark(padding: str) -> None:
 def test_a_true_is_no_one_though_they_are_equal() -> None:
     facts: dict[str, Value] = {"a": 1, "b": True, "c": 1.0}
 
-    spans = [read(write_span(IDS, "", (1, 2), facts)) for _ in range(2)]
+    spans = [read(write_span(IDS, (1, 2), (), facts)) for _ in range(2)]
 
     assert [pair.value.WhichOneof("value") for pair in spans[1].attributes] == [
         "int_value",
@@ -106,12 +120,37 @@ def test_a_true_is_no_one_though_they_are_equal() -> None:
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
 def test_a_number_that_does_not_fit_is_refused(number: int) -> None:
     with pytest.raises(ValueError, match="tokens"):
-        write_span(IDS, "", (1, 2), {"tokens": number})
+        write_span(IDS, (1, 2), (), {"tokens": number})
 
 
 def test_a_time_before_1970_is_refused() -> None:
     with pytest.raises(ValueError, match="times"):
-        write_span(IDS, "", (-1, 2), {})
+        write_span(IDS, (-1, 2), (), {})
+
+
+def test_a_block_is_written_once() -> None:
+    written: list[Values] = []
+
+    def write(values: Values) -> bytes:
+        written.append(values)
+        return repr(values).encode()
+
+    blocks = Blocks(write)
+    found = [blocks.find(values) for values in (("a", 1), ("b", 1), ("a", 1))]
+
+    assert found == [b"('a', 1)", b"('b', 1)", b"('a', 1)"]
+    assert written == [("a", 1), ("b", 1)]
+
+
+def test_what_clients_choose_does_not_fill_the_memory() -> None:
+    kept: list[int] = []
+    blocks = Blocks(lambda values: b"x" * int(str(values[0])))
+    for size in [*range(2 * MOST_BLOCKS), LARGEST_BLOCK + 1, 10**6]:
+        blocks.find((size,))
+        kept.append(len(blocks))
+
+    assert max(kept) == MOST_BLOCKS
+    assert kept[-3:] == [kept[-1]] * 3
 
 
 def read(written: bytes) -> Span:
