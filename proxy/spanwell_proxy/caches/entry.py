@@ -1,8 +1,7 @@
 """An answer as it is kept: what is known of it on the first line, in JSON, and its bytes after that."""
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -10,11 +9,9 @@ from spanwell.pricing import write_usd
 from spanwell_proxy.call import Call
 
 LONGEST_ANSWER_BYTES: Final = 1024 * 1024
-FACTS: Final = ("deployment", "served", "model", "key_id", "trace_id", "asked_at", "stored_at", "expires_at", "took_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A stored answer: who gave it, when, for what, and what that took. Times in seconds since 1970."""
 
     deployment: str
@@ -31,9 +28,19 @@ class Entry:
 
 
 def encode(entry: Entry) -> bytes:
-    cost = None if entry.cost_usd is None else write_usd(entry.cost_usd)
-    facts = {name: getattr(entry, name) for name in FACTS}
-    return orjson.dumps(facts | {"cost_usd": cost}) + b"\n" + entry.body
+    facts = {
+        "deployment": entry.deployment,
+        "served": entry.served,
+        "model": entry.model,
+        "key_id": entry.key_id,
+        "trace_id": entry.trace_id,
+        "asked_at": entry.asked_at,
+        "stored_at": entry.stored_at,
+        "expires_at": entry.expires_at,
+        "took_ms": entry.took_ms,
+        "cost_usd": None if entry.cost_usd is None else write_usd(entry.cost_usd),
+    }
+    return orjson.dumps(facts) + b"\n" + entry.body
 
 
 def decode(stored: bytes) -> Entry | None:
@@ -52,7 +59,7 @@ def make_entry(call: Call, now: float, ttl_s: float) -> Entry | None:
     answer = _answer_of(call)
     if call.failure or not answer or not call.deployment or call.usage_estimated:
         return None
-    if not all(reason in call.api.whole_reasons for reason in call.api.reasons(answer)):
+    if not call.api.whole_reasons.issuperset(call.api.reasons(answer)):
         return None
     body = call.answer or orjson.dumps(answer)
     if len(body) > LONGEST_ANSWER_BYTES:

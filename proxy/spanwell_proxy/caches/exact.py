@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from spanwell_proxy.routing.policy import Policy
 
 # How an answer is delivered and who asked do not change it; what else counts of these is told by the realm.
 MEANINGLESS: Final = FORBIDDEN | {"stream", "stream_options", "user", "metadata", "store", "safety_identifier", "cache"}
+Realm = Sequence[Any]  # whose answers these are: whatever JSON can tell
 
 
 class Meanings(Protocol):
@@ -45,14 +46,14 @@ class Cache:
     flights: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
 
 
-def cache_key(api: str, realm: str, request: Mapping[str, Any]) -> bytes:
+def cache_key(api: str, realm: Realm, request: Mapping[str, Any]) -> bytes:
     """A digest of everything that may change the answer, with keys in order."""
     meaning = {key: value for key, value in request.items() if key not in MEANINGLESS}
-    canonical = orjson.dumps([api, realm, meaning], option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps((api, realm, meaning), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(canonical, digest_size=32).digest()
 
 
-def name_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> str:
+def find_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> Realm:
     """Whose answers a call may get: those of its tenant, to calls that could have gone where it can go.
 
     The model is the one asked for, which a path may name and not the body, and by which guards are found.
@@ -69,7 +70,12 @@ def name_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> str:
         told += [sorted(asked.tags) if policy.by_tags else (), asked.tier if policy.tiers else ""]
     if api.relay_headers:
         told.append(api.relay_headers(call.headers))
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+    return told
+
+
+def name_realm(realm: Realm) -> str:
+    """As text."""
+    return orjson.dumps(realm, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def name_tenant(caller: Caller | None, scope: Scope) -> str:

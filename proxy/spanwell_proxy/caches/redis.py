@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from redis.asyncio import Redis
@@ -59,7 +59,7 @@ class RedisStore:
             return None
         return answer if isinstance(answer, bytes) else None
 
-    async def put_many(self, puts: Sequence[Put]) -> None:
+    async def put_many(self, puts: Iterable[Put]) -> None:
         if self._is_away:
             return
         now, bounds = time.time(), (self._max_bytes, OVERHEAD_BYTES)
@@ -86,7 +86,7 @@ class RedisStore:
             return False
         return True
 
-    async def read_purges(self) -> Mapping[str, float] | None:
+    async def catch_up(self) -> Mapping[str, float] | None:
         try:
             found = await self._redis.hgetall(PURGES)
         except (RedisError, OSError) as error:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from spanwell_proxy.caches.control import Control, not_cached, read_control
 from spanwell_proxy.caches.entry import Entry, make_entry
-from spanwell_proxy.caches.exact import Cache, cache_key, name_realm
+from spanwell_proxy.caches.exact import Cache, cache_key, find_realm, name_realm
 from spanwell_proxy.call import Call
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.replies import EVENT_STREAM, reply
@@ -39,15 +39,15 @@ class Caching(Protocol):
 
 async def look_in_cache(call: Call, gateway: Caching) -> None:
     """Answer from the cache if it can; if another call is fetching this very answer, wait for that one, once."""
-    cache = gateway.cache
-    if cache is None or call.api.is_cacheable is None or not call.api.is_cacheable(call.request):
+    cache, is_cacheable = gateway.cache, call.api.is_cacheable
+    if cache is None or is_cacheable is None or not is_cacheable(call.request):
         return
     if call.copied:  # a copy is there to try an arm
         return
     control = read_control(call.headers, call.request, opt_in=cache.settings.opt_in)
     if not (control.reads or control.keeps or control.insists):
         return
-    realm = name_realm(call, cache.settings.scope, control.namespace, gateway.find_policy(call.target))
+    realm = find_realm(call, cache.settings.scope, control.namespace, gateway.find_policy(call.target))
     call.cache_key, call.cache_ttl_s = cache_key(call.api.name, realm, call.request), control.ttl_s
     if control.reads and (entry := await _find(call, cache, control)):
         call.cache_type = "exact"
@@ -58,7 +58,7 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
         call.leads = True
         cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
     if control.reads and cache.meanings and _may_be_alike(call):
-        entry = await cache.meanings.find(call, realm)
+        entry = await cache.meanings.find(call, name_realm(realm))
         if entry and _is_fresh(entry, control):
             call.cache_type = "semantic"
             await answer_from(call, entry, gateway)
@@ -70,23 +70,22 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
 
 
 async def _find(call: Call, cache: Cache, control: Control) -> Entry | None:
-    entry = await _get(call, cache, control)
-    if entry is None and (flight := cache.flights.get(call.cache_key)):
-        began = time.perf_counter()
-        await asyncio.wait((flight,), timeout=LONGEST_WAIT_S)
-        call.waited_s += time.perf_counter() - began
-        entry = await _get(call, cache, control)
-    return entry
+    entry = await cache.shelf.get(call.cache_key, time.time())
+    if entry and _is_fresh(entry, control):
+        return entry
+    flight = cache.flights.get(call.cache_key)
+    if flight is None:
+        return None
+    began = time.perf_counter()
+    await asyncio.wait((flight,), timeout=LONGEST_WAIT_S)
+    call.waited_s += time.perf_counter() - began
+    entry = await cache.shelf.get(call.cache_key, time.time())
+    return entry if entry and _is_fresh(entry, control) else None
 
 
 def _may_be_alike(call: Call) -> bool:
     """Placeholders stand for values of this call alone, and a guard's or a judge's verdict is on this text alone."""
     return not call.purpose and not (call.guarded and call.guarded.placeholders)
-
-
-async def _get(call: Call, cache: Cache, control: Control) -> Entry | None:
-    entry = await cache.shelf.get(call.cache_key, time.time())
-    return entry if entry and _is_fresh(entry, control) else None
 
 
 def _is_fresh(entry: Entry, control: Control) -> bool:

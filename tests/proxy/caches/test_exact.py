@@ -14,7 +14,7 @@ from spanwell_proxy.apis.chat import CHAT
 from spanwell_proxy.apis.messages import MESSAGES
 from spanwell_proxy.apis.responses import RESPONSES
 from spanwell_proxy.caches import steps
-from spanwell_proxy.caches.exact import cache_key, name_realm, name_tenant
+from spanwell_proxy.caches.exact import cache_key, find_realm, name_realm, name_tenant
 from spanwell_proxy.caches.settings import read_cache_settings
 from spanwell_proxy.call import begin_call
 from spanwell_proxy.caller import Caller
@@ -302,7 +302,7 @@ def realm(api: Api = CHAT, policy: Policy = WEIGHTED, namespace: str = "", **fac
     call.caller, call.request = Caller(key_id="1", team="birds"), facts.pop("request", {})
     call.model = call.target = facts.pop("model", "fox")
     call.asked = Asked({}, 0, **facts)
-    return name_realm(call, "all", namespace, policy)
+    return name_realm(find_realm(call, "all", namespace, policy))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from spanwell_proxy.caches import shelf, sqlite
 from spanwell_proxy.caches.entry import Entry, decode, encode
 from spanwell_proxy.caches.redis import RedisStore
 from spanwell_proxy.caches.shelf import OVERHEAD_BYTES, Put, Shelf, Store
@@ -90,7 +91,7 @@ async def test_what_was_purged_stays_so_while_nobody_can_tell(open_shelf: Open) 
         assert await shelf.purge("all")
         store, shelf.store = shelf.store, RedisStore("redis://127.0.0.1:1/0", 1000)
 
-        await shelf.look_for_purges()
+        await shelf.look()
         found, noted = await shelf.get(KEY, NOW), await shelf.purge("model:fox")
         shelf.store = store
 
@@ -175,7 +176,7 @@ async def test_what_was_purged_counts_nowhere(open_shelf: Open, what: str, left:
         await one.purge(what)
 
         found = {name for name, key in keys.items() if await one.get(key, NOW)}
-        await other.look_for_purges()
+        await other.look()
         elsewhere = {name for name, key in keys.items() if await other.get(key, NOW)}
 
     assert found == elsewhere == left
@@ -218,7 +219,7 @@ async def test_a_redis_that_came_back_is_asked_again(redis_url: str) -> None:
     store._leave_alone(OSError())
 
     before = await store.get(KEY)
-    await store.read_purges()
+    await store.catch_up()
 
     assert (before, await store.get(KEY)) == (None, b"a")
     await store.close()
@@ -234,3 +235,69 @@ async def test_redis_forgets_the_oldest_that_have_expired(redis_url: str) -> Non
 
     assert await store.count() == 1
     await store.close()
+
+
+async def test_a_worker_that_looks_around_finds_what_another_wrote(open_shelf: Open) -> None:
+    async with open_shelf() as one, open_shelf() as other:
+        await other.look()
+        one.put(KEY, entry())
+        await one.write()
+        await other.look()
+
+        assert await other.get(KEY, NOW) == entry()
+        assert await other.get(OTHER, NOW) is None
+
+
+async def test_what_is_written_elsewhere_is_learned_after_a_purge_too(open_shelf: Open) -> None:
+    async with open_shelf() as one, open_shelf() as other:
+        one.put(OTHER, entry())
+        await one.write()
+        await other.look()
+        await one.purge("all")
+        later = entry(asked_at=time.time() + 1)
+        one.put(KEY, later)
+        await one.write()
+        await other.look()
+
+        assert await other.get(KEY, NOW) == later
+
+
+async def test_a_worker_that_stopped_looking_asks_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "KNOWN_S", 0.0)
+    one, other = (SqliteStore(tmp_path / "cache.db", 1_000_000) for _ in range(2))
+    await other.catch_up()
+    await one.put_many([Put(KEY, b"a", NOW + LIFE_S)])
+
+    assert await other.get(KEY) == b"a"
+    await one.close()
+    await other.close()
+
+
+async def test_a_full_sieve_is_replaced_by_one_that_knows_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MOST_KEYS", 5)
+    monkeypatch.setattr(sqlite, "KEYS_A_LOOK", 3)
+    keys = [bytes([number]) * 32 for number in range(10)]
+    store = SqliteStore(tmp_path / "cache.db", 1_000_000)
+    await store.put_many(Put(key, key, NOW + LIFE_S) for key in keys)
+    for _ in range(2):
+        await store.catch_up()
+
+    assert [await store.get(key) for key in keys] == keys
+    assert store._sieve.added == len(keys)
+    await store.close()
+
+
+async def test_many_answers_that_wait_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(shelf, "MANY_WAITING_BYTES", 10)
+    one = Shelf(SqliteStore(tmp_path / "cache.db", 1_000_000), 1_000_000)
+    running = asyncio.create_task(one.run())
+    await asyncio.sleep(0.05)
+    one.put(KEY, entry())
+    await asyncio.sleep(0.2)
+    running.cancel()
+
+    assert await one.store.count() == 1
+    await one.close()
