@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ from spanwell.rates import KINDS, OFF_PEAK, Card, fill, order, read_cards, read_
 PRICE_FILE = "model_prices_and_context_window_backup.json"
 NOTHING: Final = Decimal(0)
 MAX_TOKENS: Final = 2**32 - 1  # what a column of the store holds; a larger count is no count
+RARE: Final = attrgetter(  # of a Usage, what nearly no call has
+    *("cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image_input", "image_output")
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,9 @@ def cost_usd(usage: Usage, price: Price, *, service_tier: str = "", at: datetime
 
 def _bill(usage: Usage) -> list[int]:
     """Tokens in the order of KINDS, each counted once: a part as far as its total reaches, then what is left of it."""
+    if not any(RARE(usage)):
+        sent, cached = min(max(usage.input, 0), MAX_TOKENS), max(usage.cached, 0)
+        return [min(cached, sent), 0, 0, 0, 0, max(sent - cached, 0), 0, 0, 0, min(max(usage.output, 0), MAX_TOKENS), 1]
     billed = []
     written = usage.cache_write - usage.cache_write_1h
     received = (usage.cached, usage.cache_write_1h, written, usage.audio_input, usage.image_input)
@@ -141,13 +148,10 @@ def _bill(usage: Usage) -> list[int]:
         (usage.output, (usage.reasoning, usage.audio_output, usage.image_output)),
     ):
         left = min(max(total, 0), MAX_TOKENS)
-        if any(parts):
-            for part in parts:
-                taken = min(part, left) if part > 0 else 0
-                left -= taken
-                billed.append(taken)
-        else:
-            billed += parts
+        for part in parts:
+            taken = min(part, left) if part > 0 else 0
+            left -= taken
+            billed.append(taken)
         billed.append(left)
     return [*billed, 1]
 

@@ -94,8 +94,10 @@ def error_event(error: ApiError) -> bytes:
 
 def _is_choice(choice: Any) -> bool:
     message = choice.get("message") if isinstance(choice, dict) else None
-    calls = (message.get("tool_calls") or []) if isinstance(message, dict) else None
-    return isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    if not isinstance(message, dict):
+        return False
+    calls = message.get("tool_calls")
+    return not calls or (isinstance(calls, list) and all(isinstance(call, dict) for call in calls))
 
 
 CHAT = Api(
