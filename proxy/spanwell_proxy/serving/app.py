@@ -16,6 +16,7 @@ from spanwell_proxy.admin import backends, caches, experiments
 from spanwell_proxy.admin.app import create_admin
 from spanwell_proxy.admin.routes import router as routes_router
 from spanwell_proxy.batches import routes as batches
+from spanwell_proxy.caches.exact import Cache
 from spanwell_proxy.call import Receive, Send
 from spanwell_proxy.experiments.redis import RedisTrials
 from spanwell_proxy.experiments.sqlite import SqliteTrials
@@ -35,7 +36,7 @@ from spanwell_proxy.serving.caching import Ask, open_caching
 from spanwell_proxy.serving.departures import watch_clients
 from spanwell_proxy.serving.dispatch import serve
 from spanwell_proxy.serving.reloading import keep_current
-from spanwell_proxy.serving.shared import open_shared, read_keys
+from spanwell_proxy.serving.shared import Shared, open_shared, read_keys
 from spanwell_proxy.steps import ask
 from spanwell_proxy.stored.following import Followers
 from spanwell_proxy.stored.origins import open_origins
@@ -94,37 +95,11 @@ def create_app(plan: Plan, worker: int) -> AsgiApp:
 @asynccontextmanager
 async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[Gateway]:
     """Connections, queues and background tasks of one worker. `ask_now` asks the gateway that calls begin with."""
-    settings, routes = plan.settings, plan.routes
-    home, lane = settings.data / "proxy", lane_socket(settings.data)
-    shared = open_shared(settings)
-    keys = KeyRing(shared.records, routes.master_key, routes.access_groups)
-    await read_keys(keys)
-    engine = Engine(shared.limits)
-    target = Target(settings.collector_url + "/v1/traces", settings.api_token)
-    spool, most = home / f"spool-{worker}", settings.spool_max_mb * 1024 * 1024
-    outbox = Outbox(spool, target, max_bytes=most) if settings.telemetry == "on" else None
-    caching = open_caching(plan, ask_now)
-    facts: dict[str, Facts] = {}
-    client = Client(str(lane))
-    gateway = Gateway(
-        routes=routes,
-        find_group=group_deployments(routes, facts, plan.routing.unions),
-        facts=facts,
-        find_policy=plan.routing.find_policy,
-        unions=plan.routing.unions,
-        trials=Trials(plan.routing.experiments, _open_trials(settings)),
-        client=client,
-        traffic=Traffic(plan.resilience),
-        keys=keys,
-        directory=Directory(shared.records),
-        telemetry=Telemetry(outbox, worker=worker, project=settings.project, keep_text=open_keeping(settings)),
-        limits=Limiter(engine, plan.limits, keys.find_user_limits),
-        origins=open_origins(home / "state.db", settings.redis_url),
-        followers=Followers(client),
-        cache=caching.cache,
-        guards=plan.guards,
-        ask=ask,
-    )
+    shared, caching = open_shared(plan.settings), open_caching(plan, ask_now)
+    outbox = _open_outbox(plan.settings, worker)
+    gateway = _assemble(plan, worker, shared, caching.cache, outbox)
+    engine = gateway.limits.engine
+    await read_keys(gateway.keys)
     await gateway.trials.sync()  # what was decided holds from the first call on
     writing = start_task(gateway.telemetry.run())
     sending = start_task(outbox.send()) if outbox else None
@@ -137,7 +112,8 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         *caching.list_jobs(),
     ]
     if worker == 0:  # the other workers' calls start it as well: by connecting
-        jobs.append(keep_lane(lane, at_once=routes.translated, environ=plan.config.environ))
+        lane = lane_socket(plan.settings.data)
+        jobs.append(keep_lane(lane, at_once=plan.routes.translated, environ=plan.config.environ))
     tasks = [start_task(job) for job in jobs]
     try:
         yield gateway
@@ -154,6 +130,39 @@ async def open_gateway(plan: Plan, worker: int, ask_now: Ask) -> AsyncIterator[G
         await gateway.trials.close()
         await caching.close()
         await shared.records.close()
+
+
+def _assemble(plan: Plan, worker: int, shared: Shared, cache: Cache | None, outbox: Outbox | None) -> Gateway:
+    settings, routes, facts = plan.settings, plan.routes, dict[str, Facts]()
+    client = Client(str(lane_socket(settings.data)))
+    keys = KeyRing(shared.records, routes.master_key, routes.access_groups)
+    return Gateway(
+        routes=routes,
+        find_group=group_deployments(routes, facts, plan.routing.unions),
+        facts=facts,
+        find_policy=plan.routing.find_policy,
+        unions=plan.routing.unions,
+        trials=Trials(plan.routing.experiments, _open_trials(settings)),
+        client=client,
+        traffic=Traffic(plan.resilience),
+        keys=keys,
+        directory=Directory(shared.records),
+        telemetry=Telemetry(outbox, worker=worker, project=settings.project, keep_text=open_keeping(settings)),
+        limits=Limiter(Engine(shared.limits), plan.limits, keys.find_user_limits),
+        origins=open_origins(settings.data / "proxy" / "state.db", settings.redis_url),
+        followers=Followers(client),
+        cache=cache,
+        guards=plan.guards,
+        ask=ask,
+    )
+
+
+def _open_outbox(settings: Settings, worker: int) -> Outbox | None:
+    if settings.telemetry != "on":
+        return None
+    target = Target(settings.collector_url + "/v1/traces", settings.api_token)
+    spool = settings.data / "proxy" / f"spool-{worker}"
+    return Outbox(spool, target, max_bytes=settings.spool_max_mb * 1024 * 1024)
 
 
 def _open_trials(settings: Settings) -> TrialStore:
