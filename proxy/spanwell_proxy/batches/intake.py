@@ -15,7 +15,7 @@ from spanwell_proxy.batches.sheets import Job, Sheet
 from spanwell_proxy.config.routes import Deployment
 
 # After so much the spans of what was read get the time to be written.
-SLICE_LINES: Final = 100
+SLICE_LINES: Final = 50
 SLICE_BYTES: Final = 1 << 20
 SLICE_PAUSE_S: Final = 0.1
 

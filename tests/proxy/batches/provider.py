@@ -1,5 +1,6 @@
 """A provider with a batch API, as OpenAI's reference describes it: files, batches, and what may become of them."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator
@@ -20,7 +21,8 @@ ENDED = ("completed", "failed", "expired", "cancelled")
 class Provider:
     """`fates` are of lines by custom_id; what is not named goes well. A batch that is `held` ends once it is let go.
 
-    `moods` is what requests to a path meet, one each: a status, or `lost` where its answer never arrives.
+    `moods` is what requests to a path meet, one each: a status, `lost` where its answer never arrives, `cut` where half
+    of it does, and `hang` where it is done and nobody hears of it.
     """
 
     outcome: str = "completed"
@@ -33,6 +35,7 @@ class Provider:
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)  # made line by line
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
     @property
@@ -47,8 +50,17 @@ class Provider:
         if isinstance(mood, int):
             return web.json_response(fault("invalid_request_error", f"no, {SECRET}", mood), status=mood)
         reply = await self._answer(request, name.split("/")[1:])
-        if mood == "lost":
+        if mood == "hang":
+            self.hanging.set()
+            await asyncio.sleep(60)
+        if mood in ("lost", "cut"):
             assert request.transport is not None
+            if mood == "cut":
+                assert isinstance(reply, web.Response)
+                assert isinstance(reply.body, bytes)
+                half = web.StreamResponse(headers={"content-length": str(len(reply.body))})
+                await half.prepare(request)
+                await half.write(reply.body[: len(reply.body) // 2])
             request.transport.abort()
         return reply
 
@@ -87,7 +99,8 @@ class Provider:
         file = form["file"]
         assert isinstance(file, web.FileField)
         assert form["purpose"] == "batch"
-        content = file.file.read()
+        with file.file as uploaded:
+            content = uploaded.read()
         self.uploads.append([json.loads(line) for line in content.splitlines()])
         return self._keep(content, file.filename, "batch")
 
@@ -160,8 +173,12 @@ def _make_result(line: dict[str, Any], fate: str) -> dict[str, Any] | None:
     result: dict[str, Any] = {"id": "batch_req_1", "custom_id": line["custom_id"], "response": None, "error": None}
     if fate in ("batch_expired", "batch_cancelled"):
         return result | {"error": {"code": fate, "message": f"This request could not be executed. {SECRET}"}}
-    body = completion(line["body"]) | {"usage": USED, "service_tier": "default"}
-    body["choices"][0]["message"]["content"] = f"to {line['custom_id']}"
+    if line["url"] == "/v1/embeddings":
+        vector = {"object": "embedding", "index": 0, "embedding": [0.5]}
+        body: dict[str, Any] = {"object": "list", "data": [vector], "usage": {"prompt_tokens": 20, "total_tokens": 20}}
+    else:
+        body = completion(line["body"]) | {"usage": USED, "service_tier": "default"}
+        body["choices"][0]["message"]["content"] = f"to {line['custom_id']}"
     status = 200
     if fate == "400":
         status, body = 400, fault("invalid_request_error", f"too long, {SECRET}", 400)

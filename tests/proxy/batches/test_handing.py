@@ -116,6 +116,17 @@ async def test_it_is_begun_with_our_mark_and_its_own_metadata_stays_here(
     assert batch.metadata == {"job": "nightly"}
 
 
+async def test_other_endpoints_are_handed_over_too(provider: Provider, sink: Sink, tmp_path: Path) -> None:
+    asked = line("a", url="/v1/embeddings", body={"model": "fox", "input": "hi"})
+    async with running_proxy(tmp_path, document(provider), sink.port) as proxy:
+        batch = await finish(proxy, await start(proxy, asked, endpoint="/v1/embeddings"))
+        results = await read(proxy, batch.output_file_id)
+
+    (span,) = await sink.wait(1)
+    assert results["a"]["response"]["body"]["data"][0]["embedding"] == [0.5]
+    assert (len(provider.uploads), span.attributes[c.COST_USD]) == (1, COST_USD)
+
+
 async def test_what_it_used_is_booked_once_on_the_key(provider: Provider, sink: Sink, tmp_path: Path) -> None:
     provider.fates = {"b": "400"}
     async with running_proxy(tmp_path, document(provider), sink.port) as proxy:
@@ -315,6 +326,33 @@ async def test_a_restart_goes_on_with_what_was_begun(provider: Provider, sink: S
 
     assert (batch.status, len(provider.uploads), len(provider.batches)) == ("completed", 1, 1)
     assert (len(await sink.wait(2)), spent) == (2, 2 * Decimal(COST_USD))
+
+
+@pytest.mark.parametrize("name", ["POST /files", "POST /batches", "GET /batches/", "GET /files/", "DELETE /files/"])
+async def test_wherever_it_is_cut_it_is_begun_and_booked_once(
+    provider: Provider, sink: Sink, tmp_path: Path, name: str
+) -> None:
+    provider.moods[name] = deque(["hang"])
+    async with running_proxy(tmp_path, document(provider), sink.port) as proxy:
+        batch_id = await start(proxy, line("a"), line("b"))
+        await asyncio.wait_for(provider.hanging.wait(), 10)
+    async with running_proxy(tmp_path, document(provider), sink.port) as proxy:
+        batch = await finish(proxy, batch_id)
+
+    assert (batch.status, batch.request_counts.completed) == ("completed", 2)
+    assert (len(provider.uploads), len(provider.batches), provider.calls, provider.files) == (1, 1, [], {})
+    assert len(await sink.wait(2)) == 2
+
+
+async def test_results_that_break_off_are_read_again_and_no_line_is_booked_twice(
+    provider: Provider, sink: Sink, tmp_path: Path
+) -> None:
+    provider.moods["GET /files/"] = deque(["cut", 500])
+    async with running_proxy(tmp_path, document(provider), sink.port) as proxy:
+        batch = await finish(proxy, await start(proxy, *map(line, "abcdefg")))
+
+    assert (batch.status, batch.request_counts.completed) == ("completed", 7)
+    assert len(await sink.wait(7)) == 7
 
 
 async def test_any_worker_takes_a_batch_and_the_first_hands_it_over(
