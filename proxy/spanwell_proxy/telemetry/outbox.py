@@ -53,6 +53,7 @@ class Outbox:
         self._dead = directory.with_name("dead")
         self._sealed = asyncio.Event()
         self._sealed.set()  # what an earlier process left goes first
+        self._newest: tuple[Segment, bytes] | None = None  # that holds one batch alone: it need not be read again
         self._trouble = ""
         self._closing = False
 
@@ -61,13 +62,12 @@ class Outbox:
         return self._spool.size_bytes
 
     async def append(self, batch: bytes) -> None:
-        """Keep one batch. Raises SpoolFullError."""
-        await self._in_thread(self._spool.append, batch)
+        """Keep one batch, and hand it to the sender; while that has others to send, in one large segment with more.
 
-    async def tick(self) -> None:
-        """Hand what was appended to the sender; into one large segment as long as it has others to send."""
-        if self._spool.open_bytes and (not self._spool.sealed() or self._spool.open_bytes >= SEGMENT_BYTES):
-            await self._seal()
+        Raises SpoolFullError.
+        """
+        await self._in_thread(self._append, batch)
+        self._sealed.set()
 
     async def send(self) -> None:
         """Post segments in order, until `close`."""
@@ -80,7 +80,8 @@ class Outbox:
 
     async def close(self, sending: asyncio.Task[None], patience_s: float) -> None:
         """Seal, give `sending` a moment to deliver the rest, and leave what remains to the next start."""
-        await self._seal()
+        await self._in_thread(self._seal)
+        self._sealed.set()
         self._closing = True
         _, unfinished = await asyncio.wait((sending,), timeout=patience_s)
         for task in unfinished:
@@ -89,19 +90,12 @@ class Outbox:
         await asyncio.gather(*unfinished, return_exceptions=True)
         self._thread.shutdown()
 
-    async def _seal(self) -> None:
-        try:
-            await self._in_thread(self._spool.seal)
-        except SpoolFullError as error:
-            logger.error("the newest spans are lost: %s", error)
-        self._sealed.set()
-
     async def _send_until_taken(self, session: aiohttp.ClientSession, segment: Segment) -> None:
         try:
-            payload = b"".join(await self._in_thread(segment.payloads))
+            payload = await self._read(segment)
         except OSError as error:
             logger.error("the spans of segment %s are lost: %s", segment.id, error.strerror)
-            await self._in_thread(self._spool.remove, segment)
+            await self._in_thread(self._remove, segment)
             return
         pause_s = FIRST_PAUSE_S
         while True:
@@ -115,7 +109,14 @@ class Outbox:
                 "the collector refused segment %s with status %d; it lies in %s", segment.id, status, self._dead
             )
             await self._in_thread(self._keep_aside, segment)
-        await self._in_thread(self._spool.remove, segment)
+        await self._in_thread(self._remove, segment)
+
+    async def _read(self, segment: Segment) -> bytes:
+        """Raises OSError."""
+        newest, self._newest = self._newest, None
+        if newest and newest[0] is segment:
+            return newest[1]
+        return b"".join(await self._in_thread(segment.payloads))
 
     async def _post(self, session: aiohttp.ClientSession, payload: bytes) -> tuple[int, float]:
         """Status, or 0 where there is no answer; and the seconds the collector asks us to wait."""
@@ -137,6 +138,27 @@ class Outbox:
         if trouble != self._trouble:
             logger.warning("the collector at %s %s", self._target.url, trouble or "answers again")
         self._trouble = trouble
+
+    # What follows is done in the spool's thread, in one turn what can be: each costs both threads a wake-up.
+
+    def _append(self, batch: bytes) -> None:
+        is_first = not self._spool.open_bytes
+        self._spool.append(batch)
+        if not self._spool.sealed() or self._spool.open_bytes >= SEGMENT_BYTES:
+            segment = self._seal()
+            self._newest = (segment, batch) if segment and is_first else None
+
+    def _remove(self, segment: Segment) -> None:
+        self._spool.remove(segment)
+        if not self._spool.sealed():
+            self._seal()
+
+    def _seal(self) -> Segment | None:
+        try:
+            return self._spool.seal()
+        except SpoolFullError as error:
+            logger.error("the newest spans are lost: %s", error)
+            return None
 
     def _keep_aside(self, segment: Segment) -> None:
         self._dead.mkdir(exist_ok=True)
