@@ -64,8 +64,7 @@ class KeyRing:
             digest = hash_key(secret)
             if digest in self._master:
                 return OPERATOR
-            caller = self._look_up(digest, now) or await self._look_again(digest, now)
-            if caller:
+            if caller := self._look_up(digest, now) or await self._look_again(digest, now):
                 return caller
         if self._seen < 0 and not self._master:
             raise UNKNOWN_YET

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import sub
 from typing import Final
 
 from spanwell_proxy.limits.quotas import CALENDAR, Quota, began_at
@@ -44,6 +45,12 @@ class Account:
     @property
     def free(self) -> int:
         return self.held - self.reserved
+
+    @property
+    def left(self) -> int:
+        """Of the tightest limit, as far as it was told."""
+        lefts: Iterable[int] = map(sub, self.quota.amounts, self.used)
+        return min(lefts)
 
     def spend(self, amount: int, now: float) -> None:
         window = int(now) // self.window_s * self.window_s

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from weakref import WeakKeyDictionary
 
 from spanwell_proxy.caller import PUSD, Caller, Limits, Owner
 from spanwell_proxy.limits.account import Account
@@ -14,6 +13,7 @@ from spanwell_proxy.limits.settings import NO_LIMITS, LimitSettings, fill
 Accounts = tuple[Account, ...]
 RatesKey = tuple[str, str, bool]  # model, tier, whether the input is long
 MOST_RATES = 1000
+MOST_CALLERS = 10_000
 RATES_S = 5.0
 KNOWN_S = 30.0
 
@@ -33,7 +33,7 @@ class Limiter:
         """The settings of another configuration hold from now on."""
         self.settings = settings
         self.engine.set_rules(settings.wait_s, settings.on_failure)
-        self._by_caller: WeakKeyDictionary[Caller, Accounts] = WeakKeyDictionary()
+        self._by_caller: dict[Caller, Accounts] = {}
         self._models = self._open_named("model", settings.models)
         self._tags = self._open_named("tag", settings.tags)
         self._gateway = self._open("gateway", "", settings.gateway)
@@ -43,6 +43,8 @@ class Limiter:
         """All but the model's."""
         found = self._by_caller.get(caller)
         if found is None:
+            if len(self._by_caller) >= MOST_CALLERS:  # keys that were changed are other callers
+                self._by_caller.clear()
             found = self._by_caller[caller] = self._open_caller(caller)
         if user or caller.user:
             found = (*found, *self._open_users(caller, user))
@@ -53,17 +55,25 @@ class Limiter:
     def find_model(self, model: str) -> Accounts:
         return self._models.get(model, ()) if self._models else ()
 
+    def find_unknown(self, accounts: Accounts, now: float) -> list[Account]:
+        """Budgets of which this worker has not been told of late how they stand."""
+        hour = now // 3600
+        return [
+            account
+            for account in accounts
+            if account.quota.is_budget and (now - account.told_at > KNOWN_S or hour != account.told_at // 3600)
+        ]
+
     async def learn(self, accounts: Accounts) -> None:
-        """Know how the budgets stand, where this worker has not been told of late. Raises AwayError."""
-        now = self.engine.now()
-        unknown = [(account, 1) for account in accounts if _is_unknown(account, now)]
+        """Know how the budgets stand. Raises AwayError."""
+        unknown = [(account, 1) for account in self.find_unknown(accounts, self.engine.now())]
         if unknown and await self.engine.reserve(unknown) is None:
             self.engine.settle(unknown, {})
 
     def find_soft(self, accounts: Accounts) -> Iterator[Limit]:
         """Limits whose soft part is used up."""
         for account in accounts:
-            if account.quota.unit == "usd":
+            if account.quota.is_soft:
                 for limit, used in zip(account.quota.limits, account.used, strict=False):
                     if limit.soft is not None and used >= limit.soft:
                         yield limit
@@ -112,9 +122,3 @@ class Limiter:
 
     def _open(self, scope: Scope, who: str, limits: Limits, *, counted: bool = False) -> Accounts:
         return tuple(self.engine.open(quota) for quota in make_quotas(scope, who, limits, counted=counted))
-
-
-def _is_unknown(account: Account, now: float) -> bool:
-    if account.quota.unit != "usd" or not account.quota.limits:
-        return False
-    return now - account.told_at > KNOWN_S or now // 3600 != account.told_at // 3600

@@ -33,9 +33,15 @@ class Quota:
     who: str
     limits: tuple[Limit, ...] = ()
     id: str = field(init=False, default="")
+    is_budget: bool = field(init=False, default=False)
+    is_soft: bool = field(init=False, default=False)  # a limit of it begins to matter before it is used up
+    amounts: tuple[int, ...] = field(init=False, default=())  # of its limits
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # what every call asks for is worked out once
         object.__setattr__(self, "id", f"{self.unit}:{self.scope}:{self.who}")
+        object.__setattr__(self, "is_budget", self.unit == "usd" and bool(self.limits))
+        object.__setattr__(self, "is_soft", self.is_budget and any(limit.soft is not None for limit in self.limits))
+        object.__setattr__(self, "amounts", tuple(limit.amount for limit in self.limits))
 
 
 @lru_cache(4096)

@@ -11,7 +11,7 @@ from spanwell_proxy.caller import NOBODY, PUSD
 from spanwell_proxy.config.routes import Deployment
 from spanwell_proxy.limited import Limited
 from spanwell_proxy.limits.account import Account
-from spanwell_proxy.limits.book import Used
+from spanwell_proxy.limits.book import Needs, Used
 from spanwell_proxy.limits.engine import AwayError
 from spanwell_proxy.limits.estimates import (
     LONG_INPUT_TOKENS,
@@ -71,17 +71,17 @@ async def reserve_limits(call: Call, gateway: Gateway) -> None:
     limited = call.limited = Limited()
     try:
         noted = accounts + limiter.find_model(call.target)
-        await limiter.learn(noted)
+        if limiter.find_unknown(noted, limiter.engine.now()):
+            await limiter.learn(noted)
         _note_budgets(call, limited, noted, gateway)
-        await _reserve(call, limited, accounts, gateway)
+        if limited.is_downgraded:
+            noted = accounts + limiter.find_model(call.target)
+        await _reserve(limited, _list_needs(call, noted, gateway), limiter)
     except AwayError as error:
         raise STATE_AWAY from error
 
 
-async def _reserve(call: Call, limited: Limited, accounts: Accounts, gateway: Gateway) -> None:
-    limiter = gateway.limits
-    accounts += limiter.find_model(call.target)
-    needs = _list_needs(call, accounts, gateway)
+async def _reserve(limited: Limited, needs: Needs, limiter: Limiter) -> None:
     refusal = await limiter.engine.reserve(needs)
     now = limiter.engine.now()
     limited.headers = list_headers(needs, now)
@@ -115,14 +115,13 @@ def list_costs(call: Call, gateway: Gateway) -> list[tuple[Account, int]]:
 
 def _note_budgets(call: Call, limited: Limited, accounts: Accounts, gateway: Gateway) -> None:
     """How the budgets stand; beyond a soft limit another model answers, where one is named that the key may use."""
-    limiter, caller = gateway.limits, call.caller or NOBODY
+    limiter, caller, is_soft = gateway.limits, call.caller or NOBODY, False
     for account in accounts:
-        if account.quota.unit == "usd" and account.used:
-            limited.state = limited.state or "ok"
-            limits = account.quota.limits
-            left = min(limit.amount - used for limit, used in zip(limits, account.used, strict=False))
+        if account.quota.is_budget and account.used:
+            limited.state, left = limited.state or "ok", account.left
             limited.left_pusd = left if limited.left_pusd is None else min(left, limited.left_pusd)
-    for limit in limiter.find_soft(accounts) if limited.state else ():
+            is_soft = is_soft or account.quota.is_soft
+    for limit in limiter.find_soft(accounts) if is_soft else ():
         limited.state = "soft"
         target = limit.downgrade or limiter.settings.downgrade.get(call.target, "")
         if target and target != call.target and caller.may_use(target) and gateway.find_group(target):
@@ -153,13 +152,13 @@ def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[
 
 def _most_pusd(call: Call, asked: int | None, answers: int, gateway: Gateway) -> int:
     limiter, now = gateway.limits, gateway.limits.engine.now()
-    tier = read_service_tier(None, call.request.get("service_tier"))
-    key = (call.target, tier, call.text_bytes >= LONG_INPUT_TOKENS)
+    tier, text_bytes = read_service_tier(None, call.request.get("service_tier")), call.text_bytes
+    key = (call.target, tier, text_bytes >= LONG_INPUT_TOKENS)
     rates = limiter.recall_rates(key, now) or limiter.keep_rates(key, now, _look_up_rates(key, now, gateway))
     output_tokens = (rates.output_tokens if asked is None else asked) * answers
     pieces = PIECE_PUSD * answers if call.api.pieces else 0
     if call.form:
-        return most_form_pusd(call.text_bytes, output_tokens, rates) + pieces
+        return most_form_pusd(text_bytes, output_tokens, rates) + pieces
     most = most_pusd(call.body, output_tokens, rates, plain=is_plain(call.request)) + pieces
     if gateway.guards and gateway.guards.may_ask_again(call.model):  # with the first answer, and what is wrong with it
         return 2 * most + (output_tokens + COMPLAINT_TOKENS) * rates.any_input
