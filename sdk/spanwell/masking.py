@@ -27,8 +27,12 @@ KINDS_OF_BYTES: Final = bytes(
 )
 LEFT_OUT: Final = b" -./()" + bytes(byte for byte in range(128, 256) if byte not in OTHER_DIGITS)
 NO_CAPITALS: Final = bytes(byte for byte in range(256) if KINDS_OF_BYTES[byte] != CAPITAL)
-# With the capitals of each: of a text they are few, so most signs are missed there already.
-SIGNS: Final = tuple((sign.encode().translate(None, NO_CAPITALS), sign) for _, sign, _ in LITERAL)
+SIGNS: Final = tuple(sign for _, sign, _ in LITERAL)
+SMALL_SIGNS: Final = tuple(sign for sign in SIGNS if sign.islower())
+# The capitals of the others: a text has few, so that most signs are missed there already.
+SIGNS_CAPITALS: Final = re.compile(
+    b"|".join(sign.encode().translate(None, NO_CAPITALS) for sign in SIGNS if sign not in SMALL_SIGNS)
+)
 LEAST_NUMBER: Final = 10**8  # a number of JSON that may be a person's
 
 
@@ -53,26 +57,26 @@ def mask_text(text: str, level: Level) -> str:
 
 def may_hold_secrets(text: str) -> bool:
     """Whether a search is worth its while; for text that is still JSON, written without escapes for letters."""
-    return _may_hold_secrets(text, text.encode("utf-8", "replace"))
+    return _may_hold_keys(text) or _may_hold_signs(text, text.encode("utf-8", "replace"))
 
 
 def may_hold_pii(text: str) -> bool:
     """The same, for what names a person too."""
-    encoded = text.encode("utf-8", "replace")
-    return "@" in text or _may_hold_numbers(text, encoded) or _may_hold_secrets(text, encoded)
-
-
-def _may_hold_secrets(text: str, encoded: bytes) -> bool:
-    if ("-" in text or "_" in text) and SECRET_BEGINS.search(text):
+    if "@" in text or _may_hold_keys(text):
         return True
-    capitals = encoded.translate(None, NO_CAPITALS)
-    return any(sign in text for own, sign in SIGNS if own in capitals)
-
-
-def _may_hold_numbers(text: str, encoded: bytes) -> bool:
+    encoded = text.encode("utf-8", "replace")
     seen = encoded.translate(KINDS_OF_BYTES, LEFT_OUT)
-    is_likely = DIGIT in seen and (b"0000000" in seen or b"AA00" in seen)
-    return (is_likely or OTHER_DIGIT in seen) and NUMBER_BEGINS.search(text) is not None
+    is_likely = (DIGIT in seen and (b"0000000" in seen or b"AA00" in seen)) or OTHER_DIGIT in seen
+    return (is_likely and NUMBER_BEGINS.search(text) is not None) or _may_hold_signs(text, encoded)
+
+
+def _may_hold_keys(text: str) -> bool:
+    return ("-" in text or "_" in text) and SECRET_BEGINS.search(text) is not None
+
+
+def _may_hold_signs(text: str, encoded: bytes) -> bool:
+    capitals = encoded.translate(None, NO_CAPITALS)
+    return any(map(text.__contains__, SIGNS if SIGNS_CAPITALS.search(capitals) else SMALL_SIGNS))
 
 
 def mask_json(text: str, level: Level) -> str:

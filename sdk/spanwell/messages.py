@@ -20,7 +20,7 @@ TEXT_KEYS: Final = {
     **dict.fromkeys(("text", "input_text", "output_text", "summary_text"), "text"),
     "refusal": "refusal",
 }
-PLAIN: Final = {"role", "content"}
+PLAIN: Final = frozenset(("role", "content", "name", "finish_reason"))  # of a message that is text and no more
 REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 TOOL_CALL_IDS: Final = ("call_id", "id", "toolCallId")
 ARGUMENTS: Final = ("arguments", "input", "args")
@@ -39,14 +39,14 @@ def to_message(message: Mapping[str, Any]) -> Message:
 
     Its name and end reason stay.
     """
-    if message.keys() == PLAIN and isinstance(message["content"], str) and message["role"] != "tool":  # most are
-        return {"role": message["role"] or "user", "parts": [{"type": "text", "content": message["content"]}]}
-    parts = message.get("parts")
-    made: Message = {"role": message.get("role") or "user"}
-    made["parts"] = [_read_part(part) for part in parts] if isinstance(parts, list) else list(_read_parts(message))
-    for key in ("name", "finish_reason"):
-        if isinstance(message.get(key), str):
-            made[key] = message[key]
+    role, content = message.get("role"), message.get("content")
+    is_text = isinstance(content, str) and role != "tool" and message.keys() <= PLAIN  # most are
+    parts = [{"type": "text", "content": content}] if is_text else _read_all(message)
+    made: Message = {"role": role or "user", "parts": parts}
+    if len(message) > 2:
+        for key in ("name", "finish_reason"):
+            if isinstance(message.get(key), str):
+                made[key] = message[key]
     return made
 
 
@@ -54,10 +54,17 @@ def to_messages(value: Any) -> list[Message] | None:
     """A list of messages in the one shape; None where `value` is no list of messages."""
     if not isinstance(value, list):
         return None
+    messages = []
     for item in value:
         if not isinstance(item, dict | Mapping) or "role" not in item:
             return None
-    return [to_message(item) for item in value]
+        messages.append(to_message(item))
+    return messages
+
+
+def _read_all(message: Mapping[str, Any]) -> list[Part]:
+    parts = message.get("parts")
+    return [_read_part(part) for part in parts] if isinstance(parts, list) else list(_read_parts(message))
 
 
 def _read_parts(message: Mapping[str, Any]) -> Iterator[Part]:
