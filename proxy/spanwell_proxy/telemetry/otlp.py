@@ -22,30 +22,22 @@ _FIXED: Final = struct.Struct("<sQsQ")
 _DOUBLE: Final = struct.Struct("<d")
 
 
-class Blocks:
-    """Parts of spans that come again and again, by the values that `write` makes them of.
+class Blocks(dict[Values, bytes]):
+    """Parts of spans that come again and again, by the values that `write` makes them of: `blocks[values]`.
 
     In each place of the values stands one kind of value alone: as keys, a 1 and a true are the same.
     """
 
     def __init__(self, write: Callable[[Values], bytes]) -> None:
+        super().__init__()
         self._write = write
-        self._blocks: dict[Values, bytes] = {}
 
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    def find(self, values: Values) -> bytes:
-        """Its bytes, of earlier or made now. Raises what `write` raises."""
-        block = self._blocks.get(values)
-        return self._make(values) if block is None else block
-
-    def _make(self, values: Values) -> bytes:
+    def __missing__(self, values: Values) -> bytes:
         block = self._write(values)
         if len(block) <= LARGEST_BLOCK:
-            if len(self._blocks) >= MOST_BLOCKS:
-                self._blocks.clear()  # the few that come often are soon there again
-            self._blocks[values] = block
+            if len(self) >= MOST_BLOCKS:
+                self.clear()  # the few that come often are soon there again
+            self[values] = block
         return block
 
 
@@ -114,16 +106,14 @@ def write_attributes(parts: list[bytes], tag: bytes, facts: Mapping[str, Value])
         elif isinstance(value, bool):
             parts.append(_attribute(tag, key, b"\x10\x01" if value else b"\x10\x00"))
         elif isinstance(value, int):
-            number = _write_int(key, value)
+            number = _VARINTS[value] if 0 <= value < len(_VARINTS) else _write_long(key, value)
             parts += (_before_int(tag, key, len(number)), number)
         elif value:
             items = b"".join(_field(b"\x0a", _text(b"\x0a", item)) for item in value)
             parts.append(_attribute(tag, key, _field(b"\x2a", items)))
 
 
-def _write_int(key: str, value: int) -> bytes:
-    if 0 <= value < len(_VARINTS):
-        return _VARINTS[value]
+def _write_long(key: str, value: int) -> bytes:
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{key}: no whole number of 64 bits")
     return _long_varint(value % 2**64)

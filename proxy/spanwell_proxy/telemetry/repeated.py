@@ -40,24 +40,22 @@ UNDECIDED: Final = (None,) * len(DECIDED)
 def find_asked(call: Call) -> bytes:
     """Who asked for what; with the span's name."""
     api, caller, request = call.api, call.caller, call.request
-    return _ASKED.find(
-        (
-            api.operation or api.name,
-            api.operation,
-            call.model,
-            call.stream,
-            _number(request.get("temperature")),
-            api.max_tokens(request) or None,  # nought, where an API gives no text
-            call.app,
-            call.purpose,
-            call.tier,
-            call.release,
-            call.prompt_name,
-            call.prompt_version,
-            caller.key_id if caller else None,
-            caller.team if caller else None,
-        )
-    )
+    return _ASKED[
+        api.operation or api.name,
+        api.operation,
+        call.model,
+        call.stream,
+        _number(request.get("temperature")),
+        api.max_tokens(request) or None,  # nought, where an API gives no text
+        call.app,
+        call.purpose,
+        call.tier,
+        call.release,
+        call.prompt_name,
+        call.prompt_version,
+        caller.key_id if caller else None,
+        caller.team if caller else None,
+    ]
 
 
 def find_answered(call: Call, answer: Document | None, error_kind: str | None) -> bytes:
@@ -85,42 +83,38 @@ def find_answered(call: Call, answer: Document | None, error_kind: str | None) -
         tuple(call.api.reasons(answer)) if answer else None,
     )
     served = _tell_served(deployment, call) if deployment else BY_NOBODY
-    return _ANSWERED.find(ended + served + (_tell_decided(decision) if decision else UNDECIDED))
+    return _ANSWERED[ended + served + (_tell_decided(decision) if decision else UNDECIDED)]
 
 
 def find_used(usage: Usage | None) -> bytes:
     """Tokens that are part of others: mostly there are none."""
     if usage is None:
         return b""
-    return _USED.find(
-        (
-            usage.cached,
-            usage.cache_write,
-            usage.reasoning,
-            usage.cache_write_1h or None,
-            usage.audio_input or None,
-            usage.audio_output or None,
-            usage.image_input or None,
-            usage.image_output or None,
-        )
-    )
+    return _USED[
+        usage.cached,
+        usage.cache_write,
+        usage.reasoning,
+        usage.cache_write_1h or None,
+        usage.audio_input or None,
+        usage.audio_output or None,
+        usage.image_input or None,
+        usage.image_output or None,
+    ]
 
 
 def find_tried(tried: Attempt, number: int) -> bytes:
     """Which deployment was asked why, and with what success; with the span's name."""
     deployment, failure = tried.deployment, tried.failure
     address = deployment.url
-    return _TRIED.find(
-        (
-            number,
-            tried.why,
-            tried.status or None,
-            deployment.id,
-            address.host,
-            address.port,
-            failure.kind if failure else None,
-        )
-    )
+    return _TRIED[
+        number,
+        tried.why,
+        tried.status or None,
+        deployment.id,
+        address.host,
+        address.port,
+        failure.kind if failure else None,
+    ]
 
 
 def _tell_served(deployment: Deployment, call: Call) -> Values:

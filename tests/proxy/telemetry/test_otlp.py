@@ -136,7 +136,7 @@ def test_a_block_is_written_once() -> None:
         return repr(values).encode()
 
     blocks = Blocks(write)
-    found = [blocks.find(values) for values in (("a", 1), ("b", 1), ("a", 1))]
+    found = [blocks[values] for values in (("a", 1), ("b", 1), ("a", 1))]
 
     assert found == [b"('a', 1)", b"('b', 1)", b"('a', 1)"]
     assert written == [("a", 1), ("b", 1)]
@@ -146,7 +146,7 @@ def test_what_clients_choose_does_not_fill_the_memory() -> None:
     kept: list[int] = []
     blocks = Blocks(lambda values: b"x" * int(str(values[0])))
     for size in [*range(2 * MOST_BLOCKS), LARGEST_BLOCK + 1, 10**6]:
-        blocks.find((size,))
+        assert len(blocks[size,]) == size
         kept.append(len(blocks))
 
     assert max(kept) == MOST_BLOCKS
