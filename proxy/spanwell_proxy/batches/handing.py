@@ -7,20 +7,21 @@ has left without an answer, is the runner's to ask line by line.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from spanwell_proxy.batches.booking import Deposit, find_caller, find_handed_api, set_aside
 from spanwell_proxy.batches.handed import Handed, RefusedError, read_handed, read_mistakes, to_mistake
 from spanwell_proxy.batches.intake import Intake
 from spanwell_proxy.batches.lines import Mistake
-from spanwell_proxy.batches.provider import BatchApi, Document, Form, is_open, is_temporary
+from spanwell_proxy.batches.provider import Document, Form, is_open, is_temporary
 from spanwell_proxy.batches.results import open_results, show_results
 from spanwell_proxy.batches.settings import BatchSettings
 from spanwell_proxy.batches.sheets import Job, read_sheet, write_sheet
+from spanwell_proxy.batches.standing import FIRST_PAUSE_S, LONGEST_PAUSE_S, Standing
 from spanwell_proxy.batches.store import BatchStore, Row
 from spanwell_proxy.caller import Caller
 from spanwell_proxy.failures import ApiError
@@ -28,15 +29,9 @@ from spanwell_proxy.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 60.0
-LOOK_EVERY_S: Final = 0.5  # whether the batch was cancelled meanwhile
 TRIES: Final = 5  # to begin, at a provider that does not answer
-GRACE_S: Final = 3600.0  # after a batch's time, for a provider to end it and to tell what it has
 ENDS: Final = ("completed", "failed", "expired", "cancelled")
 REFUSALS: Final = (400, 422)  # by these a provider says that it is the batch that is wrong
-
-Told = TypeVar("Told")
 
 
 class HandOver:
@@ -49,6 +44,7 @@ class HandOver:
         self._settings = settings
         self._find_gateway = find_gateway
         self._may_leave = may_leave
+        self._standing = Standing(store, find_gateway)
         self._reading = asyncio.Lock()  # one batch's results at a time
 
     async def __call__(self, row: Row) -> None:
@@ -60,16 +56,16 @@ class HandOver:
         if handed.mistakes:
             await asyncio.to_thread(self._fail, row, handed)
         else:
-            self._note(row, handed, state="over")
+            self._standing.note(row, handed, state="over")
 
     async def _go_through(self, row: Row, handed: Handed) -> Handed:
         """Its state is `read` then; `leftovers` and `mistakes` say what came of it."""
         mistakes: tuple[Mistake, ...] = ()
         try:
             if handed.is_creating:
-                handed = await self._insist(row, lambda: self._look_for(row, handed))
+                handed = await self._standing.insist(row, lambda: self._look_for(row, handed))
             if (job := self._find_job(row, handed)) is None:
-                return self._note(row, handed, state="read")
+                return self._standing.note(row, handed, state="read", leftovers=_list_ids(handed.file_id))
             return await self._work(job, handed)
         except RefusedError as refused:
             mistakes = (to_mistake(refused.failure),)
@@ -77,9 +73,9 @@ class HandOver:
             mistakes = (to_mistake(failure),)
         except FileNotFoundError:  # the input has gone: the runner says so
             logger.warning("the input of batch %s is gone", row["id"])
-        handed = self._reread(row)
+        handed = self._standing.reread(row)
         told = tuple(asdict(one) for one in mistakes)
-        return self._note(row, handed, state="read", leftovers=_list_ids(handed.file_id), mistakes=told)
+        return self._standing.note(row, handed, state="read", leftovers=_list_ids(handed.file_id), mistakes=told)
 
     def _find_job(self, row: Row, handed: Handed) -> Job | None:
         """None where it is not to be handed over."""
@@ -87,7 +83,7 @@ class HandOver:
         caller = find_caller(gateway, row["owner"])
         if handed.state == "begun":  # it is paid for, whatever became of the key
             caller = caller or Caller(key_id=row["owner"])
-        elif self._is_over(row) or not self._may_leave:
+        elif self._standing.is_over(row) or not self._may_leave:
             return None
         return Job(row, self._store, caller, api, self._find_gateway) if caller and api else None
 
@@ -97,7 +93,7 @@ class HandOver:
             if handed.state == "new":
                 handed, deposit = await self._begin(job, handed)
             if handed.state != "begun":
-                return self._note(job.row, handed, state="read", leftovers=_list_ids(handed.file_id))
+                return self._standing.note(job.row, handed, state="read", leftovers=_list_ids(handed.file_id))
             deposit = deposit or await self._set_aside_again(job, handed)
             return await self._see_through(job, handed, deposit)
         finally:
@@ -130,45 +126,47 @@ class HandOver:
         """Ask until it is known whether the provider takes it."""
         pause_s, tried = FIRST_PAUSE_S, 0
         while True:
-            handed, tried = self._reread(row), tried + 1
+            handed, tried = self._standing.reread(row), tried + 1
             try:
                 if handed.is_creating:
                     handed = await self._look_for(row, handed)
-                if handed.state == "begun" or self._is_over(row):
+                if handed.state == "begun" or self._standing.is_over(row):
                     return handed
                 return await self._try_to_start(row, handed, wanted, path, form)
             except ApiError as failure:
                 logger.warning("batch %s is not handed over yet: %s", row["id"], failure.message)
-                handed = self._reread(row)
+                handed = self._standing.reread(row)
                 if not handed.is_creating and (not is_temporary(failure) or tried >= TRIES):
                     return handed
-                if time.time() >= row["expires_at"] + GRACE_S:
+                if self._standing.is_lost(row):
                     raise
-            await self._pause(row, pause_s)
+            await self._standing.pause(row, pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _try_to_start(self, row: Row, handed: Handed, wanted: Handed, path: Path, form: Form) -> Handed:
         """Raises RefusedError, and ApiError where it is not known, or the provider takes no batches."""
-        provider, was_tried = self._find_provider(wanted), bool(handed.deployment)
-        handed = self._note(row, handed, model=wanted.model, deployment=wanted.deployment)
+        provider, was_tried = self._standing.find_provider(wanted), bool(handed.deployment)
+        handed = self._standing.note(row, handed, model=wanted.model, deployment=wanted.deployment)
         if not handed.file_id:
             file_id = await provider.find_file(_name_file(row)) if was_tried else ""
-            handed = self._note(row, handed, file_id=file_id or await provider.upload(path, form.boundary))
-        handed = self._note(row, handed, is_creating=True)
+            handed = self._standing.note(row, handed, file_id=file_id or await provider.upload(path, form.boundary))
+        handed = self._standing.note(row, handed, is_creating=True)
         try:
             batch_id = await provider.create(handed.file_id, row["endpoint"], row["id"])
         except ApiError as failure:
             if not is_open(failure):
-                self._note(row, handed, is_creating=False)
+                self._standing.note(row, handed, is_creating=False)
             if failure.status in REFUSALS:
                 raise RefusedError(failure) from failure
             raise
-        return self._note(row, handed, state="begun", batch_id=batch_id, is_creating=False)
+        return self._standing.note(row, handed, state="begun", batch_id=batch_id, is_creating=False)
 
     async def _look_for(self, row: Row, handed: Handed) -> Handed:
         """Whether the provider has begun, which nobody has heard: it knows."""
-        batch_id = await self._find_provider(handed).find_batch(row["id"])
-        return self._note(row, handed, state="begun" if batch_id else "new", batch_id=batch_id, is_creating=False)
+        batch_id = await self._standing.find_provider(handed).find_batch(row["id"])
+        return self._standing.note(
+            row, handed, state="begun" if batch_id else "new", batch_id=batch_id, is_creating=False
+        )
 
     async def _set_aside_again(self, job: Job, handed: Handed) -> Deposit:
         """After a restart nothing is set aside any more; what there is no room for now is booked at any rate."""
@@ -183,27 +181,29 @@ class HandOver:
         async with self._reading:
             mistakes = await self._take_in(job, handed, deposit, ended, files)
         told = tuple(asdict(one) for one in mistakes)
-        return self._note(job.row, handed, state="read", leftovers=(handed.file_id, *files), mistakes=told)
+        return self._standing.note(job.row, handed, state="read", leftovers=(handed.file_id, *files), mistakes=told)
 
     async def _follow(self, row: Row, handed: Handed) -> Document:
         """Until the provider has ended it; it is told to, where its owner or its time wants so."""
         pause_s, is_told = FIRST_PAUSE_S, False
         while True:
-            standing = await self._insist(row, lambda: self._find_provider(handed).look(handed.batch_id))
+            standing = await self._standing.insist(
+                row, lambda: self._standing.find_provider(handed).look(handed.batch_id)
+            )
             if standing.get("status") in ENDS:
                 return standing
-            self._note_counts(row, standing)
-            if time.time() >= row["expires_at"] + GRACE_S:
+            self._standing.note_counts(row, standing)
+            if self._standing.is_lost(row):
                 raise ApiError(504, "upstream_timeout", "the provider did not end the batch in its time")
-            if self._is_over(row) and not is_told:
+            if self._standing.is_over(row) and not is_told:
                 is_told, pause_s = await self._cancel(handed), FIRST_PAUSE_S
-            await self._pause(row, pause_s, is_told=is_told)
+            await self._standing.pause(row, pause_s, is_told=is_told)
             pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
 
     async def _cancel(self, handed: Handed) -> bool:
         """Whether it has heard; it may have ended by itself."""
         try:
-            await self._find_provider(handed).cancel(handed.batch_id)
+            await self._standing.find_provider(handed).cancel(handed.batch_id)
         except ApiError as failure:
             return not is_temporary(failure)
         return True
@@ -215,22 +215,22 @@ class HandOver:
         row, sheet = job.row, await read_sheet(job, handed.model)
         progress, done = await asyncio.to_thread(open_results, self._store, row)
         with progress.output, progress.errors, self._store.read_file(row["input_file_id"]) as asked:
-            intake = Intake(job, sheet, deposit, progress, done, asked, drops_unanswered=self._is_over(row))
+            intake = Intake(job, sheet, deposit, progress, done, asked, drops_unanswered=self._standing.is_over(row))
             for file_id in files:
-                await self._insist(row, partial(self._read_file, intake, handed, file_id))
+                await self._standing.insist(row, partial(self._read_file, intake, handed, file_id))
             await asyncio.to_thread(progress.sync)
         if ended["status"] == "failed":
             numbers = [number for number, _ in sheet.places.values()]
-            return read_mistakes(ended, self._find_provider(handed).deployment, numbers)
+            return read_mistakes(ended, self._standing.find_provider(handed).deployment, numbers)
         if ended["status"] == "expired":  # what it has left out is not asked here either
             now = int(time.time())
             self._store.change_batch(row["id"], expired_at=now, expires_at=min(now, row["expires_at"]))
-        if ended["status"] == "cancelled" and not self._is_over(row):
+        if ended["status"] == "cancelled" and not self._standing.is_over(row):
             return [Mistake("upstream_cancelled", "the provider's batch was cancelled, and not from here")]
         return []
 
     async def _read_file(self, intake: Intake, handed: Handed, file_id: str) -> None:
-        await intake.read(self._find_provider(handed), file_id)
+        await intake.read(self._standing.find_provider(handed), file_id)
 
     def _fail(self, row: Row, handed: Handed) -> None:
         """What was answered before is its owner's at any rate."""
@@ -242,58 +242,9 @@ class HandOver:
     async def _clear_away(self, handed: Handed) -> None:
         for file_id in handed.leftovers:
             try:
-                await self._find_provider(handed).delete_file(file_id)
+                await self._standing.find_provider(handed).delete_file(file_id)
             except ApiError as failure:
                 logger.warning("a batch's file stays with its provider: %s", failure.message)
-
-    # --- what both need
-
-    async def _insist(self, row: Row, ask: Callable[[], Awaitable[Told]]) -> Told:
-        """Again and again, while it may help: the provider has the batch, and nobody else can tell of it."""
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                return await ask()
-            except ApiError as failure:
-                if failure.kind == "upstream_404" or time.time() >= row["expires_at"] + GRACE_S:
-                    raise
-                logger.warning("batch %s: %s", row["id"], failure.message)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-
-    async def _pause(self, row: Row, pause_s: float, *, is_told: bool = False) -> None:
-        """Shorter, where the batch is to end meanwhile."""
-        until = time.monotonic() + pause_s
-        while (left_s := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left_s, LOOK_EVERY_S))
-            if not is_told and self._is_over(row):
-                return
-
-    def _find_provider(self, handed: Handed) -> BatchApi:
-        """Raises ApiError 503 where its deployment is not configured now."""
-        gateway = self._find_gateway()
-        for one in gateway.find_group(handed.model):
-            if one.deployment.id == handed.deployment:
-                return BatchApi(gateway.client, one.deployment)
-        raise ApiError(503, "deployment_gone", f"the deployment {handed.deployment!r} is not configured any more")
-
-    def _is_over(self, row: Row) -> bool:
-        found = self._store.find_batch(row["id"], None)
-        return time.time() >= row["expires_at"] or found is None or found["status"] == "cancelling"
-
-    def _reread(self, row: Row) -> Handed:
-        return read_handed(self._store.find_batch(row["id"], None) or row)
-
-    def _note(self, row: Row, handed: Handed, **changes: Any) -> Handed:
-        noted = replace(handed, **changes)
-        self._store.change_batch(row["id"], handed=asdict(noted))
-        return noted
-
-    def _note_counts(self, row: Row, standing: Document) -> None:
-        counts = standing.get("request_counts")
-        told = counts if isinstance(counts, dict) else {}
-        known = {name: told[name] for name in ("completed", "failed") if type(told.get(name)) is int}
-        self._store.change_batch(row["id"], **known)
 
 
 def _name_file(row: Row) -> str:

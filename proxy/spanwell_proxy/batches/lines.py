@@ -94,6 +94,7 @@ def read_result(line: bytes) -> Result | None:
     try:
         told = orjson.loads(line)
         custom_id, response, error = told["custom_id"], told.get("response"), told.get("error")
+        orjson.dumps(told)  # it reads deeper than it writes, and this has to be written
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     if not isinstance(custom_id, str):

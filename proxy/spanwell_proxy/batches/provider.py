@@ -96,23 +96,27 @@ class BatchApi:
 
     async def read_lines(self, file_id: str) -> AsyncGenerator[bytes]:
         """A file, line by line as it comes."""
-        rest = b""
+        parts: list[bytes] = []  # of a line that goes on
+        size = 0
         try:
             path = f"/files/{quote(file_id, safe='')}/content"
             answer = await self._send(self.client, "GET", path, b"", "", ASK_S)
             try:
                 while data := await answer.read_some(asyncio.get_running_loop().time() + PIECE_S):
-                    *lines, rest = (rest + data).split(b"\n")
+                    *lines, rest = data.split(b"\n")
                     for line in lines:
-                        yield line
-                    if len(rest) > LONGEST_RESULT_BYTES:
+                        yield b"".join((*parts, line))
+                        parts, size = [], 0
+                    parts.append(rest)
+                    size += len(rest)
+                    if size > LONGEST_RESULT_BYTES:
                         raise self._break("sent a line that is too long")
             finally:
                 answer.close()
         except OSError as error:
             raise self._explain(error) from error
-        if rest:
-            yield rest
+        if size:
+            yield b"".join(parts)
 
     async def _ask(
         self, method: str, path: str, body: bytes = b"", content_type: str = "", longest_s: float = ASK_S

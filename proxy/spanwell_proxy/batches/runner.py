@@ -71,6 +71,7 @@ class Runner:
         self._running: dict[str, asyncio.Task[None]] = {}  # by owner
         self._handed: dict[str, asyncio.Task[None]] = {}  # by batch
         self._resting: dict[str, Rest] = {}  # batches that failed of late
+        self._ended = asyncio.Event()  # something has: there may be something to begin
 
     async def run(self) -> None:
         """Runs until it is cancelled. A second proxy on the same files waits for the first to end."""
@@ -79,9 +80,12 @@ class Runner:
             try:
                 while True:
                     is_ours = is_ours or _try_lock(lock.fileno())
+                    self._ended.clear()
                     if is_ours:
                         await self._look()
-                    await asyncio.sleep(LOOK_EVERY_S)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_EVERY_S):
+                            await self._ended.wait()
             finally:
                 await stop_tasks(*self._running.values(), *self._handed.values())
 
@@ -92,7 +96,7 @@ class Runner:
             for row in self._store.list_open():  # nothing is awaited from here on: none of them ends meanwhile
                 if row["status"] == "validating" or self._is_resting(row):
                     continue
-                if self._hand and not is_ours(row):
+                if self._hand and not _is_left_to_us(row):
                     self._give(row, self._hand)
                 elif self._may_begin(row):
                     self._running[row["owner"]] = start_task(self._see_to(row, self._work))
@@ -138,6 +142,7 @@ class Runner:
         self._resting[row["id"]] = Rest(time.monotonic() + rest.next_s, rest.next_s * 2)
         await work(row)
         del self._resting[row["id"]]
+        self._ended.set()
 
     async def _work(self, row: Row) -> None:
         """Take a batch to its end."""
@@ -236,7 +241,7 @@ class Runner:
         show_results(self._store, progress, status, self._settings.keep_s)
 
 
-def is_ours(row: Row) -> bool:
+def _is_left_to_us(row: Row) -> bool:
     """Whether no provider has it, nor is to be asked for it."""
     handed = row.get("handed")
     return handed is None or handed.get("state") == "over"

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
+from spanwell_proxy.batches import handing, runner, standing
 from spanwell_proxy.batches.runner import Runner
 from spanwell_proxy.batches.store import BatchStore, Row
 from spanwell_proxy.orders import Answered
 from spanwell_proxy.tasks import stop_tasks
+from tests.proxy.batches.provider import Provider, running_provider
 
 ENDPOINT = "/v1/chat/completions"
 
@@ -57,6 +59,18 @@ def store(tmp_path: Path) -> Iterator[BatchStore]:
     store = BatchStore(tmp_path / "batches")
     yield store
     store.close()
+
+
+@pytest.fixture
+async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
+    """One that is looked at often."""
+    for module in (handing, standing):
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.02)
+        monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.05)
+    for module in (runner, standing):
+        monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+    async with running_provider() as provider:
+        yield provider
 
 
 def line(custom_id: str, /, **changes: object) -> bytes:

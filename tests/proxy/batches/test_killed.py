@@ -10,8 +10,8 @@ import yaml
 from spanwell.health import free_port
 from spanwell.settings import Settings
 from tests.proxy.batches.conftest import line
+from tests.proxy.batches.handed import document, finish, start
 from tests.proxy.batches.provider import running_provider
-from tests.proxy.batches.test_handing import document, finish, start
 from tests.proxy.gateway import Proxy
 from tests.proxy.sink import Sink
 from tests.services import Service

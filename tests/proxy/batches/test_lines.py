@@ -4,7 +4,15 @@ from io import BytesIO
 
 import pytest
 
-from spanwell_proxy.batches.lines import Mistake, check_file, read_custom_ids, read_requests
+from spanwell_proxy.batches.lines import (
+    Mistake,
+    Result,
+    check_file,
+    read_custom_ids,
+    read_request_at,
+    read_requests,
+    read_result,
+)
 from tests.proxy.batches.conftest import ENDPOINT, line
 
 
@@ -62,3 +70,29 @@ def test_half_a_line_at_the_end_of_the_results_is_not_counted() -> None:
     whole = b'{"custom_id":"a"}\n'
 
     assert read_custom_ids(BytesIO(whole + b'{"custom_id":"b"}')) == ({"a"}, len(whole))
+
+
+def test_a_line_is_found_again_by_its_offset() -> None:
+    file = BytesIO(b"\n" + line("a") + b"\n" + line("b"))
+
+    lines = list(read_requests(file, ENDPOINT))
+
+    assert [read_request_at(file, one.number, one.offset, ENDPOINT) for one in lines] == lines
+    with pytest.raises(ValueError, match="JSON"):
+        read_request_at(file, 1, 3, ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (b'{"custom_id":"a","response":{"status_code":200,"body":{}}}', Result("a", 200, b"{}", "", "")),
+        (b'{"custom_id":"a","response":null,"error":{"code":"x","message":"y"}}', Result("a", 0, b"", "x", "y")),
+        (b'{"custom_id":"a","response":{"status_code":"200"}}', Result("a", 0, b"", "no_answer", "no answer came")),
+        (b'{"custom_id":7,"response":{"status_code":200}}', None),
+        (b'{"custom_id":"a","response":{"status_code":200,"body":' + b"[" * 500 + b"]" * 500 + b"}}", None),
+        (b"[]", None),
+        (b"", None),
+    ],
+)
+def test_a_result_is_read_whatever_it_says(told: bytes, expected: Result | None) -> None:
+    assert read_result(told) == expected
