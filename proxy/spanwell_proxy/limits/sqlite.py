@@ -1,9 +1,12 @@
-"""The shared state of limits in SQLite, for the workers of one host. Each sync is one short transaction."""
+"""The shared state of limits in SQLite, for the workers of one host. Each sync is one short transaction.
+
+It is of few statements, as each takes Python's lock from the calls that run meanwhile.
+"""
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +17,6 @@ from spanwell_proxy.limits.store import (
     HOURS_KEPT_S,
     REMEMBERED_S,
     Answer,
-    Bound,
     Grant,
     Order,
     Spend,
@@ -25,7 +27,15 @@ from spanwell_proxy.state import open_state
 Result = TypeVar("Result")
 
 BOOK = (
-    "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount RETURNING amount"
+    "INSERT INTO used VALUES {} ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
+    " RETURNING period, began, amount"
+)
+SPENDS_A_BOOKING = 100
+KEPT_S = {"minute": 2 * 60, "hour": HOURS_KEPT_S}
+USED = "(SELECT coalesce(sum(amount), 0) FROM used WHERE quota = ? AND period = ? AND began >= ?)"
+GREET = (
+    "SELECT max(number) FILTER (WHERE worker = ?1), count(*) FILTER (WHERE worker <> ?1 AND alive_until > ?2),"
+    " coalesce(max(alive_until BETWEEN 1 AND ?2), 0) FROM workers"
 )
 OTHERS = (
     "SELECT coalesce(sum(held), 0), coalesce(sum(reserved), 0), coalesce(max(need > 0), 0),"
@@ -88,25 +98,30 @@ def read_spent(state: sqlite3.Connection, quota: str) -> list[Spend]:
 
 def _greet(state: sqlite3.Connection, worker: str, number: int, now: float) -> tuple[int, bool]:
     """Keep the worker alive and bury the dead. How many live, and whether this number is told for the first time."""
-    row = state.execute("SELECT number FROM workers WHERE worker = ?", (worker,)).fetchone()
+    last, others, is_anyone_dead = state.execute(GREET, (worker, now)).fetchone()
     state.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?)", (worker, now + ALIVE_S, number, now))
-    dead = state.execute("SELECT worker FROM workers WHERE alive_until BETWEEN 1 AND ?", (now,)).fetchall()
-    for name in dead:
+    if is_anyone_dead:
+        _bury(state, now)
+    return others + 1, last is None or last < number
+
+
+def _bury(state: sqlite3.Connection, now: float) -> None:
+    for name in state.execute("SELECT worker FROM workers WHERE alive_until BETWEEN 1 AND ?", (now,)).fetchall():
         state.execute("DELETE FROM leases WHERE worker = ?", name)
         state.execute("UPDATE workers SET alive_until = 0 WHERE worker = ?", name)
-    if dead:
-        state.execute("DELETE FROM workers WHERE alive_until = 0 AND seen_at < ?", (now - REMEMBERED_S,))
-    (alive,) = state.execute("SELECT count(*) FROM workers WHERE alive_until > ?", (now,)).fetchone()
-    return alive, row is None or row[0] < number
+    state.execute("DELETE FROM workers WHERE alive_until = 0 AND seen_at < ?", (now - REMEMBERED_S,))
 
 
 def _settle(state: sqlite3.Connection, worker: str, order: Order, workers: int, *, books: bool) -> Grant:
-    for spend in order.spends if books else ():
-        _book(state, order.quota, spend)
+    if books and order.spends:
+        _book(state, order.quota, order.spends)
     if not order.bounds:
         return Grant(0, (), 0, False)
-    held, reserved, others_wait, ahead = state.execute(OTHERS, (order.since, worker, order.quota, worker)).fetchone()
-    used = tuple(_used(state, order.quota, bound) for bound in order.bounds)
+    held = reserved = others_wait = ahead = 0
+    if workers > 1:  # else nobody holds anything: the dead are buried
+        mine = (order.since, worker, order.quota, worker)
+        held, reserved, others_wait, ahead = state.execute(OTHERS, mine).fetchone()
+    used = _find_used(state, order)
     room = min(bound.amount - amount for bound, amount in zip(order.bounds, used, strict=True)) - held
     granted = grant(order, room, ahead if order.need else 0, workers, others_wait=bool(others_wait))
     _lease(state, worker, order, granted)
@@ -149,19 +164,26 @@ def grant(order: Order, room: int, ahead: int, workers: int, *, others_wait: boo
     return wanted + min(order.extra, spare)
 
 
-def _book(state: sqlite3.Connection, quota: str, spend: Spend) -> None:
-    (amount,) = state.execute(BOOK, (quota, spend.window, spend.began, spend.amount)).fetchone()
-    if amount == spend.amount and spend.window in ("minute", "hour"):  # the first of its window: the old ones can go
-        oldest = spend.began - (2 * 60 if spend.window == "minute" else HOURS_KEPT_S)
-        state.execute("DELETE FROM used WHERE quota = ? AND period = ? AND began < ?", (quota, spend.window, oldest))
+def _book(state: sqlite3.Connection, quota: str, spends: Sequence[Spend]) -> None:
+    for at in range(0, len(spends), SPENDS_A_BOOKING):
+        some = spends[at : at + SPENDS_A_BOOKING]
+        sql = BOOK.format(", ".join(["(?, ?, ?, ?)"] * len(some)))
+        booked = state.execute(sql, [field for spend in some for field in (quota, *spend)]).fetchall()
+        _forget_old(state, quota, set(booked).intersection(some))
 
 
-def _used(state: sqlite3.Connection, quota: str, bound: Bound) -> int:
-    (amount,) = state.execute(
-        "SELECT coalesce(sum(amount), 0) FROM used WHERE quota = ? AND period = ? AND began >= ?",
-        (quota, bound.window, bound.began),
-    ).fetchone()
-    return int(amount)
+def _forget_old(state: sqlite3.Connection, quota: str, begun: Iterable[tuple[str, int, int]]) -> None:
+    """`begun` are the first spends of their windows: older windows can go."""
+    for window, began, _ in begun:
+        if window in KEPT_S:
+            sql = "DELETE FROM used WHERE quota = ? AND period = ? AND began < ?"
+            state.execute(sql, (quota, window, began - KEPT_S[window]))
+
+
+def _find_used(state: sqlite3.Connection, order: Order) -> tuple[int, ...]:
+    """Since each of the order's bounds began."""
+    fields = [field for bound in order.bounds for field in (order.quota, bound.window, bound.began)]
+    return tuple(state.execute("SELECT " + ", ".join([USED] * len(order.bounds)), fields).fetchone())
 
 
 def _recent(state: sqlite3.Connection, order: Order) -> tuple[tuple[int, int], ...]:
