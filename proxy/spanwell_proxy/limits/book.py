@@ -46,12 +46,18 @@ class Book:
         self.accounts: dict[str, Account] = {}
         self.dirty: set[Account] = set()  # the store is to be told something
         self.active: set[Account] = set()  # used of late
+        self.scarce: set[Account] = set()  # the store had less than would have been welcome
         self.waiters: list[Waiter] = []
         self.valid_until = 0.0
         self.workers = 1
         self.number = 0
         self._blocked: set[Account] = set()
         self._confirmed = True
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether other workers may soon need what is free here."""
+        return self.workers > 1 and not self.scarce.isdisjoint(self.active)
 
     def open(self, quota: Quota) -> Account:
         """The account of a quota. Limits may have changed since it was last opened."""
@@ -188,6 +194,7 @@ class Book:
                 self.active.discard(account)
                 if account.quota.scope == "user":
                     self.dirty.discard(account)
+                    self.scarce.discard(account)
                     del self.accounts[account.quota.id]
 
     def _short_of(self, waiter: Waiter, now: float, granted: Container[Account]) -> list[Account]:
@@ -267,3 +274,7 @@ class Book:
         account.low = account.free // 3
         if account.contended:
             self.dirty.add(account)
+        if grant.held < order.reserved + order.free + order.need + order.extra or account.contended:
+            self.scarce.add(account)
+        else:
+            self.scarce.discard(account)

@@ -17,7 +17,7 @@ OnFailure = Literal["closed", "open"]
 
 HEARTBEAT_S = 1.0
 FLUSH_S = 0.1  # what was used is told after so long
-LOOK_S = 0.02  # how often to look whether other workers need what is free here
+LOOK_S = 0.02  # how often to look whether other workers need what is free here, where there is little more
 LINE_S = 0.005  # between two orders while calls wait in line
 AWAY_S = 0.25  # a store that does not answer is asked again after so long
 LONGEST_LINE = 10_000
@@ -144,7 +144,7 @@ class Engine:
             return
         self._wake.clear()
         try:
-            async with asyncio.timeout(LOOK_S if book.workers > 1 and book.active else FLUSH_S):
+            async with asyncio.timeout(LOOK_S if book.is_tight else FLUSH_S):
                 await self._wake.wait()
         except TimeoutError:
             return

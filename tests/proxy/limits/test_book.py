@@ -189,3 +189,16 @@ async def test_a_call_that_costs_more_than_was_thought_is_booked_whole(store: St
     await one_grant(store, worker, NOW)
 
     assert [spend.amount for spend in await store.read_spent("usd:key:k")] == [70] * 4
+
+
+@pytest.mark.parametrize(("amount", "is_tight"), [(1, False), (60, True)])
+async def test_where_there_is_plenty_nobody_looks_for_those_who_lack(store: Store, amount: int, is_tight: bool) -> None:
+    one, other = Worker("one"), Worker("other")
+    for worker in (one, other):
+        worker.book.wait([(worker.book.open(QUOTAS[0]), amount)], NOW, 1.0)
+        await one_grant(store, worker, NOW)
+        ((waiter, _),) = worker.book.admit(NOW)
+        worker.book.settle(waiter.needs, {"usd": 1}, NOW)
+        await one_grant(store, worker, NOW)
+
+    assert other.book.is_tight is is_tight
