@@ -112,6 +112,7 @@ class HandOver:
                 return handed, None
             deposit = await set_aside(self._find_gateway(), sheet.needs)
             if deposit is None:
+                logger.info("batch %s stays here: its budgets have no room for all of it at once", job.row["id"])
                 return handed, None
             wanted = replace(handed, model=sheet.model, deployment=taker.id)
             return await self._start(job.row, wanted, path, form), deposit

@@ -14,8 +14,8 @@ from spanwell_proxy.batches.results import Progress
 from spanwell_proxy.batches.sheets import Job, Sheet
 from spanwell_proxy.config.routes import Deployment
 
-# After so much the spans of what was read get the time to be written.
-SLICE_LINES: Final = 50
+# After so much the spans and bookings of what was read get the time to be written: a crash loses no more of them.
+SLICE_LINES: Final = 20
 SLICE_BYTES: Final = 1 << 20
 SLICE_PAUSE_S: Final = 0.1
 
