@@ -4,7 +4,7 @@ import hashlib
 import os
 import queue
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
@@ -195,14 +195,14 @@ class Store:
         that fails may have written some of its rows.
         """
         table = "spanwell.otlp_dialects_in" if dialects else "spanwell.otlp_in"
-        body = b"".join((*batches, _field(OWN_FIELD, project.encode())))
+        pieces = [*batches, _field(OWN_FIELD, project.encode())]
         settings = {**OTLP_SETTINGS, "insert_deduplication_token": token}
         with told_apart(), self._writes.passing():
             if self._sender is None:
                 node = self._writer_of(pick_node(token.partition(":")[0], self._nodes))
-                node.raw_insert(table, insert_block=body, fmt="ProtobufSingle", settings=settings)
+                node.raw_insert(table, insert_block=b"".join(pieces), fmt="ProtobufSingle", settings=settings)
             else:
-                _send(self._sender, table, body, {**WRITE_SETTINGS, **settings})
+                _send(self._sender, table, pieces, {**WRITE_SETTINGS, **settings})
 
     def erase_spans(self, keys: Sequence[str]) -> None:
         """Take out what an insert that did not come to its end has left: `keys` are trace id, span id and project.
@@ -292,21 +292,26 @@ def _connect(path: Path) -> Any:
     return chdb.connect(str(path))  # type: ignore[no-untyped-call]
 
 
-def _send(connection: Any, table: str, body: bytes, settings: Mapping[str, Any]) -> None:
+def _send(connection: Any, table: str, pieces: Iterable[bytes], settings: Mapping[str, Any]) -> None:
     """From a file that is on no disk. The engine's own way to take bytes, send_insert, keeps silent when an insert
     fails after they were parsed."""
     assignments = ", ".join(f"{name} = {_quote(value)}" for name, value in settings.items())
     file = os.memfd_create("insert")
     try:
-        written = 0
-        while written < len(body):
-            written += os.write(file, memoryview(body)[written:])
+        for piece in pieces:
+            _write_all(file, piece)
         path = f"/proc/self/fd/{file}"
         connection.query(
             f"INSERT INTO {table} FROM INFILE '{path}' SETTINGS {assignments} FORMAT ProtobufSingle", "Null"
         )
     finally:
         os.close(file)
+
+
+def _write_all(file: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _quote(value: str | int) -> str:
