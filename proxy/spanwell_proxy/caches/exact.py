@@ -50,7 +50,7 @@ def cache_key(api: str, realm: Realm, request: Mapping[str, Any]) -> bytes:
     """A digest of everything that may change the answer, with keys in order."""
     meaning = {key: value for key, value in request.items() if key not in MEANINGLESS}
     canonical = orjson.dumps((api, realm, meaning), option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(canonical, digest_size=32).digest()
+    return hashlib.sha256(canonical).digest()  # which processors know by themselves: twice as fast as BLAKE2
 
 
 def find_realm(call: Call, scope: Scope, namespace: str, policy: Policy) -> Realm:
