@@ -48,8 +48,9 @@ class Cache:
 
 def cache_key(api: str, realm: Realm, request: Mapping[str, Any]) -> bytes:
     """A digest of everything that may change the answer, with keys in order."""
-    meaning = {key: value for key, value in request.items() if key not in MEANINGLESS}
-    canonical = orjson.dumps((api, realm, meaning), option=orjson.OPT_SORT_KEYS)
+    if not MEANINGLESS.isdisjoint(request):
+        request = {key: value for key, value in request.items() if key not in MEANINGLESS}
+    canonical = orjson.dumps((api, realm, request), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).digest()  # which processors know by themselves: twice as fast as BLAKE2
 
 

@@ -135,7 +135,7 @@ def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[
     request, silent = call.request, call.api.name in SILENT
     asked = 0 if silent else call.api.max_tokens(request)
     answers = 1 if "n" not in request and "best_of" not in request else _count_answers(request)
-    needs = []
+    needs, most = [], -1  # picodollars, once they are known: the same for every budget
     for account in accounts:
         quota = account.quota
         if quota.unit in ("requests", "slots"):
@@ -145,7 +145,7 @@ def _list_needs(call: Call, accounts: Accounts, gateway: Gateway) -> list[tuple[
         elif quota.unit == "tokens":  # a call that may use more than a minute's runs alone
             amount = min(usual_tokens(call.text_bytes, asked, answers), quota.limits[0].amount)
         else:
-            amount = _most_pusd(call, asked, answers, gateway)
+            amount = most = most if most >= 0 else _most_pusd(call, asked, answers, gateway)
         needs.append((account, amount))
     return needs
 
