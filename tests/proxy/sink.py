@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from spanwell_proxy.telemetry.queue import TICK_S
 from tests.proxy.backend import served, until
 
 
@@ -55,7 +56,7 @@ class Sink:
     async def wait(self, count: int, timeout_s: float = 5.0) -> list[Seen]:
         """The spans, once there are `count`; a moment longer, to notice one too many."""
         await until(lambda: len(self.spans) >= count, timeout_s)
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(TICK_S + 0.05)
         assert count == len(self.spans)
         return self.spans
 
