@@ -67,23 +67,22 @@ async def test_a_megabyte_of_anything_is_looked_through_in_time(guarded: OpenPro
 
 
 async def test_while_a_long_text_is_searched_others_go_on(guarded: OpenProxy, echo: Echo) -> None:
-    echo.answers, longest_s = ["fine"] * 2, 0.0
+    echo.answers, turns = ["fine"] * 2, 0
 
     async def watch() -> None:
-        nonlocal longest_s
+        nonlocal turns
         while True:
-            began = time.perf_counter()
             await asyncio.sleep(0.001)
-            longest_s = max(longest_s, time.perf_counter() - began)
+            turns += 1
 
     async with guarded(*ALL[:2]) as proxy:
         await proxy.post(ask("what is imported at the first call is not to be measured"))
-        watching, began = asyncio.create_task(watch()), time.perf_counter()
+        watching = asyncio.create_task(watch())
         answer = await proxy.post(ask("012 345 " * 100_000))
         watching.cancel()
 
     assert answer.status_code == 200
-    assert longest_s < (time.perf_counter() - began) / 3  # whatever else this machine does
+    assert turns > 20
 
 
 async def test_odd_contents_are_no_trouble(guarded: OpenProxy, echo: Echo) -> None:
