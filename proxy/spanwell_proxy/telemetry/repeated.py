@@ -60,13 +60,8 @@ def find_asked(call: Call) -> bytes:
 
 def find_answered(call: Call, answer: Document | None, error_kind: str | None) -> bytes:
     """How it ended, who answered, and why that one."""
-    failure, limited, price, deployment, decision = (
-        call.failure,
-        call.limited,
-        call.price,
-        call.deployment,
-        call.decision,
-    )
+    failure, limited, price = call.failure, call.limited, call.price
+    deployment, decision = call.deployment, call.decision
     ended = (
         call.status or (failure.status if failure else 500),
         error_kind,

@@ -12,6 +12,8 @@ from tests.proxy.backend import SECRET, Backend
 from tests.proxy.gateway import ASK, Proxy
 from tests.proxy.sink import Sink
 
+ONES: list[dict[str, Any]] = [{"model": "a"}, {"model": "a"}, {"model": "a", "release": "2"}, {"model": "b"}]
+
 
 async def receive() -> Message:
     return {}
@@ -63,6 +65,16 @@ def test_what_cannot_be_told_leaves_the_others_alone() -> None:
     spans = encoded(call(model="a"), call(model="b", started_ns=-1), call(model="c"))
 
     assert [span[c.REQUEST_MODEL] for span in spans] == ["a", "c"]
+
+
+def test_calls_that_differ_in_one_thing_differ_in_that_alone() -> None:
+    first, again, other, renamed = encoded(
+        *(call(request_id="r", **{"app": "a", "release": "1"} | one) for one in ONES)
+    )
+
+    assert first == again
+    assert {name for name in first if first[name] != other[name]} == {c.RELEASE}
+    assert {name for name in first if first[name] != renamed[name]} == {c.REQUEST_MODEL}
 
 
 @pytest.mark.parametrize(("begun", "error"), [(True, False), (False, True)])
