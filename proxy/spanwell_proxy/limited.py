@@ -15,6 +15,7 @@ class Limited:
     """`needs` are the accounts it took from, and how much; `left_pusd` is of the tightest budget, before it."""
 
     needs: Sequence[tuple[Any, int]] = ()
+    attempts: int = 1  # that `needs` are enough for
     state: Literal["", "ok", "soft", "hard"] = ""
     left_pusd: int | None = None
     is_downgraded: bool = False  # a soft limit sent it to another model than the one asked for

@@ -110,6 +110,8 @@ class Book:
     def wait(self, needs: Needs, now: float, wait_s: float) -> Waiter:
         """Put a call in line."""
         waiter = Waiter(needs, now, now + wait_s)
+        for account, amount in needs:  # so that an account's very first lease is for a few calls too
+            account.latest = amount
         self.waiters.append(waiter)
         self._block(self._short_of(waiter, now, ()))
         return waiter

@@ -79,6 +79,10 @@ class Engine:
         finally:
             del self._futures[waiter]
 
+    def try_reserve(self, needs: Needs) -> bool:
+        """Take all of `needs` if this worker holds as much: nobody is asked or waited for."""
+        return self.book.take(needs, self.now())
+
     def settle(self, needs: Needs, used: Used) -> None:
         """The call has ended: book what it used, and let others have the rest."""
         self.book.settle(needs, used, self.now())

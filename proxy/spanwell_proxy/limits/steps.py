@@ -27,6 +27,7 @@ from spanwell_proxy.limits.limiter import Accounts, Limiter, RatesKey
 from spanwell_proxy.limits.wording import STATE_AWAY, list_headers, to_error
 
 SILENT = frozenset(("embeddings", "rerank", "moderations", "count_tokens", "transcriptions"))  # no tokens of output
+BY_ATTEMPT = ("usd", "tokens")  # a call that is tried twice is still one request, and one at a time
 PIECE_PUSD = PUSD // 10  # for what is paid by the piece, until it is known: ten cents
 COMPLAINT_TOKENS = 2000  # most of what a guard tells a model that is asked again
 NOUGHT = Decimal(0)
@@ -77,6 +78,8 @@ async def reserve_limits(call: Call, gateway: Gateway) -> None:
         if limited.is_downgraded:
             noted = accounts + limiter.find_model(call.target)
         await _reserve(limited, _list_needs(call, noted, gateway), limiter)
+        if gateway.guards and gateway.guards.may_ask_again(call.model):
+            limited.attempts = 2
     except AwayError as error:
         raise STATE_AWAY from error
 
@@ -91,6 +94,25 @@ async def _reserve(limited: Limited, needs: Needs, limiter: Limiter) -> None:
     if refusal.account.quota.unit == "usd":
         limited.state = "hard"
     raise to_error(refusal, now)
+
+
+async def reserve_attempt(limited: Limited, limiter: Limiter, *, at_once: bool) -> bool:
+    """Take once more what an attempt may use at most, for one after or beside others; false where there is no room.
+
+    With `at_once` it is no either where only the store could tell.
+    """
+    shares = [
+        (account, amount // limited.attempts) for account, amount in limited.needs if account.quota.unit in BY_ATTEMPT
+    ]
+    try:
+        if not limiter.engine.try_reserve(shares) and (at_once or await limiter.engine.reserve(shares)):
+            return False
+    except AwayError:
+        return False
+    more = dict(shares)
+    limited.needs = [(account, amount + more.get(account, 0)) for account, amount in limited.needs]
+    limited.attempts += 1
+    return True
 
 
 def settle_limits(call: Call, gateway: Gateway) -> None:

@@ -9,6 +9,8 @@ from spanwell_proxy.apis.events import EventReader
 from spanwell_proxy.call import Attempt, Call, Why
 from spanwell_proxy.config.routes import Routes
 from spanwell_proxy.failures import ApiError
+from spanwell_proxy.limits.limiter import Limiter
+from spanwell_proxy.limits.steps import reserve_attempt
 from spanwell_proxy.routing.choosing import Decision, Policy, choose, draw_roll
 from spanwell_proxy.routing.facts import Candidate
 from spanwell_proxy.routing.load import ANSWERED, hear_load
@@ -48,6 +50,9 @@ class Backends(Protocol):
 
     @property
     def traffic(self) -> Traffic: ...
+
+    @property
+    def limits(self) -> Limiter: ...
 
 
 class Try(NamedTuple):
@@ -102,7 +107,9 @@ class Course:
         """One attempt, and its hedge. What went wrong is returned; `call.replied` tells whether the client saw it."""
         call = self.call
         if self.left_s <= 0:
-            return call.attempts[-1].failure if call.attempts else _late(self.model)
+            return self._last_failure()
+        if call.attempts and not await self._may_cost_more(at_once=False):
+            return self._last_failure()
         if all(one.facts.is_drained for one in self._group):
             told = f"every backend of the model {self.model!r} is drained"
             return ApiError(503, NO_BACKEND, told, retryable=True, retry_after_s=DRAINED_S)
@@ -141,7 +148,7 @@ class Course:
         try:
             await asyncio.wait(racing, timeout=after_s)
             others = [one for one in group if one.deployment.id not in self.used and self._has_room(one)]
-            if not any(task.done() for task in racing) and others:
+            if others and not any(task.done() for task in racing) and await self._may_cost_more(at_once=True):
                 second = self._begin(others, "hedge")
                 racing[asyncio.create_task(self._fetch(second))] = second
             while racing:
@@ -153,6 +160,18 @@ class Course:
         finally:
             await self._call_off(racing)
         raise lost or _late(self.model)
+
+    def _last_failure(self) -> ApiError:
+        """What became of those before; one that lost a race has no failure of its own."""
+        return next((one.failure for one in reversed(self.call.attempts) if one.failure), _late(self.model))
+
+    async def _may_cost_more(self, *, at_once: bool) -> bool:
+        """Whether there is budget for another attempt, besides those that have used or may still use theirs."""
+        limited = self.call.limited
+        if limited is None:
+            return True
+        used_up = sum(one.usage is not None or not one.ended for one in self.call.attempts)
+        return used_up < limited.attempts or await reserve_attempt(limited, self.gateway.limits, at_once=at_once)
 
     async def _call_off(self, racing: dict[asyncio.Task[Arrival], Try]) -> None:
         for task in racing:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from spanwell import conventions as c
 from spanwell_proxy.upstream.traffic import Traffic
+from tests.proxy.access.test_keys import make
 from tests.proxy.backend import WORDS, until
 from tests.proxy.gateway import ASK
 from tests.proxy.sink import Sink
@@ -36,6 +38,20 @@ async def test_a_slow_answer_is_overtaken_by_a_second_attempt(
     assert all(span.attributes[c.DEPLOYMENT] == "b" for span in spans)
     assert all(span.attributes[c.USAGE_ESTIMATED] for span in hedged)
     assert all(float(span.attributes[c.COST_USD]) > 0.0000676 for span in hedged)  # both are paid
+
+
+@pytest.mark.parametrize(("calls_worth", "attempts"), [("1.5", 1), ("40", 2)])
+async def test_a_hedge_needs_room_in_the_budget_for_both(
+    scripted: Scripted, sink: Sink, calls_worth: str, attempts: int
+) -> None:
+    brief = ASK | {"max_tokens": 30}
+    most_usd = Decimal(len(httpx.Request("POST", "http://x", json=brief).content)) / 10**6 + Decimal("0.00006")
+    async with scripted({"fox/a": ["slow"], "fox/b": ["slow"]}, resilience=HEDGED) as (proxy, _):
+        made = await make(proxy, budgets=[{"usd": str(most_usd * Decimal(calls_worth)), "period": "total"}])
+        reply = await proxy.post(brief, authorization=f"Bearer {made['key']}")
+
+    (span,) = await sink.wait(1)
+    assert (reply.status_code, span.attributes[c.ATTEMPTS]) == (200, attempts)
 
 
 async def test_a_hedge_that_fails_does_not_spoil_the_race(scripted: Scripted, sink: Sink) -> None:
