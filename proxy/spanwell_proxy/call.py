@@ -31,6 +31,7 @@ Why = Literal["first", "retry", "fallback", "hedge", "continuation"]
 
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
+DRAWN_BYTES = 4000
 REQUEST_ID_HEADER = HEADER_REQUEST_ID.encode()
 
 
@@ -151,7 +152,7 @@ class Call:
 
 def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> Call:
     """A call that has just arrived, part of the caller's trace if it names one."""
-    started_ns, started, entropy = time.time_ns(), time.perf_counter(), os.urandom(40)
+    started_ns, started, entropy = time.time_ns(), time.perf_counter(), _draw(40)
     trace_id, parent_id, flags = _read_parent(headers.get(b"traceparent")) or (entropy[:16], b"", b"01")
     given_id = headers.get(REQUEST_ID_HEADER)
     named = given_id is not None and REQUEST_ID.fullmatch(given_id)
@@ -159,6 +160,22 @@ def begin_call(api: Api, headers: Mapping[bytes, bytes], receive: Receive, send:
     return Call(
         receive, send, headers, started_ns, started, trace_id, entropy[16:24], parent_id, flags, request_id, api
     )
+
+
+class _Entropy:
+    """The kernel's random bytes, asked for many at once: every system call costs more than it takes itself."""
+
+    def __init__(self) -> None:
+        self._drawn, self._at = b"", 0
+
+    def draw(self, count: int) -> bytes:
+        if self._at + count > len(self._drawn):
+            self._drawn, self._at = os.urandom(DRAWN_BYTES), 0
+        self._at += count
+        return self._drawn[self._at - count : self._at]
+
+
+_draw = _Entropy().draw
 
 
 def _read_parent(traceparent: bytes | None) -> tuple[bytes, bytes, bytes] | None:

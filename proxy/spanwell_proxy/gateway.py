@@ -56,6 +56,7 @@ class Gateway:
     facts: dict[str, Facts] = field(default_factory=dict)  # by deployment
     traffic: Traffic = field(default_factory=lambda: Traffic(Resilience()))
     in_flight: dict[Call, asyncio.Task[None]] = field(default_factory=dict)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)  # asking for it is a system call
 
 
 def group_deployments(

@@ -43,7 +43,7 @@ class Cache:
     settings: CacheSettings
     shelf: Shelf
     meanings: Meanings | None = None
-    flights: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
+    flights: dict[bytes, list[asyncio.Future[None]]] = field(default_factory=dict)  # each with those that wait
 
 
 def cache_key(api: str, realm: Realm, request: Mapping[str, Any]) -> bytes:

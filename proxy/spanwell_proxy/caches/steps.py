@@ -56,7 +56,7 @@ async def look_in_cache(call: Call, gateway: Caching) -> None:
     # Who waited in vain does not wait again: an answer that cannot be kept must not put its askers in a row.
     if control.keeps and call.cache_key not in cache.flights:
         call.leads = True
-        cache.flights[call.cache_key] = asyncio.get_running_loop().create_future()
+        cache.flights[call.cache_key] = []
     if control.reads and cache.meanings and _may_be_alike(call):
         entry = await cache.meanings.find(call, name_realm(realm))
         if entry and _is_fresh(entry, control):
@@ -73,11 +73,12 @@ async def _find(call: Call, cache: Cache, control: Control) -> Entry | None:
     entry = await cache.shelf.get(call.cache_key, time.time())
     if entry and _is_fresh(entry, control):
         return entry
-    flight = cache.flights.get(call.cache_key)
-    if flight is None:
+    waiting = cache.flights.get(call.cache_key)
+    if waiting is None:
         return None
-    began = time.perf_counter()
-    await asyncio.wait((flight,), timeout=LONGEST_WAIT_S)
+    began, landed = time.perf_counter(), asyncio.get_running_loop().create_future()
+    waiting.append(landed)
+    await asyncio.wait((landed,), timeout=LONGEST_WAIT_S)
     call.waited_s += time.perf_counter() - began
     entry = await cache.shelf.get(call.cache_key, time.time())
     return entry if entry and _is_fresh(entry, control) else None
@@ -120,7 +121,8 @@ def keep_answer(call: Call, cache: Cache) -> None:
             if cache.meanings:
                 cache.meanings.keep(call, entry.expires_at)
     finally:
-        cache.flights.pop(call.cache_key).set_result(None)
+        for landed in cache.flights.pop(call.cache_key):
+            landed.set_result(None)
 
 
 def _choose_ttl_s(call: Call, cache: Cache) -> float:

@@ -32,7 +32,7 @@ async def serve(scope: MutableMapping[str, Any], receive: Receive, send: Send, g
 
 async def answer_call(call: Call, gateway: Gateway) -> None:
     """Run the steps; a call whose client has left ends quietly."""
-    task = asyncio.current_task()
+    task = asyncio.current_task(gateway.loop)
     if task is None:
         return
     gateway.in_flight[call] = task

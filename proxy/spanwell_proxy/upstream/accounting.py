@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from spanwell.pieces import pieces_usd
 from spanwell.pricing import Usage, cost_usd
@@ -92,4 +93,10 @@ def _add(one: Usage, other: Usage) -> Usage:
 
 
 def _began(call: Call) -> datetime:
-    return datetime.fromtimestamp(call.started_ns / 1e9, UTC)
+    return _at(call.started_ns // 10**9)
+
+
+@lru_cache(8)
+def _at(second: int) -> datetime:
+    """Prices change by the hour: to the second is exact enough, and many calls begin in one."""
+    return datetime.fromtimestamp(second, UTC)

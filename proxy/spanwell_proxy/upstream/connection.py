@@ -9,6 +9,8 @@ from typing import Final, cast
 
 import httptools
 
+from spanwell_proxy.gathering import Gathering
+
 DRAIN_S = 1.0  # for what a backend still sends when all was said
 MOST_IDLE = 256  # connections kept to one backend
 LONGEST_HEAD_BYTES = 64 * 1024
@@ -34,7 +36,7 @@ class Connection(asyncio.Protocol):
         self.heard = False  # a byte of the present answer has come
         self._idle = idle
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Gathering | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._until = NEVER
@@ -45,7 +47,8 @@ class Connection(asyncio.Protocol):
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, of the same methods
+        # uvloop's own class, of the same methods. Requests that leave together wake their backend once.
+        self._transport = Gathering(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
@@ -194,7 +197,7 @@ class Connection(asyncio.Protocol):
         self._left = False  # nobody reads the answer any more
         self._paused = False
 
-    async def _send(self, transport: asyncio.Transport, head: bytes, body: memoryview, until: float) -> None:
+    async def _send(self, transport: Gathering, head: bytes, body: memoryview, until: float) -> None:
         transport.write(head)
         for at in range(0, len(body), PIECE_BYTES):
             while not self._writable and not self._headed:

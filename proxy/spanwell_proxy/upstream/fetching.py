@@ -4,7 +4,6 @@ Everything that goes wrong is an ApiError. What a stream sends before it says an
 attempt can take its place unseen.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -26,7 +25,7 @@ JSON_STARTS: Final = (b"{", b"[")
 
 
 class Patience(NamedTuple):
-    """How long one attempt may take. All but the spans are times of the loop's clock."""
+    """How long one attempt may take. All but the spans are times of the monotonic clock, which is the loop's."""
 
     connect_s: float
     head_by: float
@@ -59,7 +58,7 @@ class Arrival(NamedTuple):
 
 def be_patient(call: Call, deployment: Deployment, knobs: Knobs, left_s: float) -> Patience:
     """What the file says of time, within what is left of the call's own."""
-    now = asyncio.get_running_loop().time()
+    now = time.monotonic()
     whole_s = min(deployment.timeout_s, left_s)
     connect_s = min(knobs.connect_s, whole_s)
     if not call.stream:
@@ -119,7 +118,7 @@ def explain(error: OSError | BrokenAnswerError, tried: Attempt, stage: str, *, r
 async def _read_refusal(answer: Answer) -> bytes:
     """Its status says enough, should the words not come."""
     try:
-        return await answer.read(asyncio.get_running_loop().time() + REFUSAL_S)
+        return await answer.read(time.monotonic() + REFUSAL_S)
     except OSError:  # a timeout is one
         return b""
 
@@ -134,7 +133,6 @@ async def _receive_whole(call: Call, answer: Answer, begun: bytes, patience: Pat
 
 async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Reader, patience: Patience) -> Arrival:
     """A backend that cannot stream answers whole: what it sends tells, whatever it calls it."""
-    loop = asyncio.get_running_loop()
     held: list[bytes] = []
     hold_by, data = NEVER, b""
     try:
@@ -145,13 +143,13 @@ async def _receive_stream(call: Call, tried: Attempt, answer: Answer, reader: Re
             part = reader.feed(data) if data else reader.finish()
             if part:
                 held.append(part)
-                hold_by = min(hold_by, loop.time() + patience.hold_s)
-            if reader.content_chunks or reader.done or not data or loop.time() >= hold_by:
+                hold_by = min(hold_by, time.monotonic() + patience.hold_s)
+            if reader.content_chunks or reader.done or not data or time.monotonic() >= hold_by:
                 break
             try:
                 data = await answer.read_some(min(patience.content_by, hold_by))
             except TimeoutError:
-                if loop.time() >= patience.content_by:
+                if time.monotonic() >= patience.content_by:
                     raise
                 break
         if (not data and not reader.complete) or (reader.done and reader.document() is None):

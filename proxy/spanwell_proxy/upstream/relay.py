@@ -1,6 +1,5 @@
 """Takes an answer that has begun to the client, to its end."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -106,7 +105,7 @@ def _note_content(call: Call, tried: Attempt, chunks: int) -> None:
 
 async def _read_on(answer: Answer, reader: Reader, patience: Patience) -> bytes:
     """The next piece; empty at the end, or where nothing is missing and nothing more comes."""
-    now = asyncio.get_running_loop().time()
+    now = time.monotonic()
     if not reader.content_chunks and not reader.complete:
         return await answer.read_some(min(patience.content_by, patience.whole_by))
     if not reader.complete:

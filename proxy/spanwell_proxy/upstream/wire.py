@@ -6,6 +6,7 @@ by piece.
 
 import asyncio
 import ssl
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -50,8 +51,7 @@ class Wire:
 
     async def send(self, request: Request, limits: Limits = UNLIMITED) -> Connection:
         """The answer's head has come when this returns. Raises OSError."""
-        head, loop = b"%bcontent-length: %d\r\n\r\n" % (request.head, len(request.body)), asyncio.get_running_loop()
-        began = loop.time()
+        head, began = b"%bcontent-length: %d\r\n\r\n" % (request.head, len(request.body)), time.monotonic()
         if connection := self._take_idle(request.base):
             try:
                 await _exchange(connection, head, request.body, limits.head_by)
@@ -61,7 +61,7 @@ class Wire:
                 # Closed while it lay idle, before the backend saw the request: once more, on a new one. Only once: a
                 # request that kills backends must not go through all the connections there are. And only where it
                 # shows at once: what was worked at for a while may be paid for, and another try is an attempt.
-                if connection.heard or loop.time() - began > STALE_S:
+                if connection.heard or time.monotonic() - began > STALE_S:
                     raise
             else:
                 return connection
@@ -75,7 +75,7 @@ class Wire:
                 connections.pop().abort()
 
     def _take_idle(self, base: str) -> Connection | None:
-        connections, oldest = self._idle[base], asyncio.get_running_loop().time() - KEEPALIVE_S
+        connections, oldest = self._idle[base], time.monotonic() - KEEPALIVE_S
         while connections:
             connection = connections.pop()
             if connection.idle_since > oldest:

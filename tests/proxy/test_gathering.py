@@ -1,7 +1,7 @@
 import asyncio
 from typing import Any, cast
 
-from spanwell_proxy.serving.protocol import MOST_HELD_BYTES, Gathering
+from spanwell_proxy.gathering import MOST_HELD_BYTES, Gathering
 
 
 class Wire:
