@@ -23,7 +23,6 @@ MODEL = "gpt-4o-mini"
 MASTER_KEY = "sk-" + secrets.token_hex(24)
 BUDGETS = [{"usd": 1000, "period": "day"}, {"usd": 10_000, "period": "month"}]
 LOAD_CORE, PROXY_CORE = 0, 1
-LOWEST_PRIORITY = "19"  # of the collector: beside the load it must not be what is measured
 LITELLM_ENVIRON = {
     **os.environ,
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -80,7 +79,7 @@ def spanwell(folder: Path, backend_url: str) -> Iterator[Target]:
         "SPANWELL_SQL_PORT": str(sql_port),
         "SPANWELL_GRPC_PORT": str(free_port()),
     }
-    collect = ["nice", "-n", LOWEST_PRIORITY, sys.executable, "-m", "spanwell_collector"]
+    collect = ["chrt", "--idle", "0", sys.executable, "-m", "spanwell_collector"]
     collector = running(collect, LOAD_CORE, folder / "collector.log", environ)
     proxy = running([sys.executable, "-m", "spanwell_proxy"], PROXY_CORE, folder / "proxy.log", environ)
     with collector as collecting, proxy as proxying:
