@@ -136,7 +136,7 @@ def test_the_request_id_joins_answer_span_and_vllm(client: OpenAI, house: House)
 
     request_id = answer.headers["x-request-id"]
     row = the_row(house, user)
-    assert answer.parse().id == f"chatcmpl-{request_id}" == row["attributes"]["gen_ai.response.id"]
+    assert answer.parse().id == f"chatcmpl-{request_id}" == row["response_id"]
     assert row["attributes"]["spanwell.request_id"] == request_id
 
 
@@ -151,7 +151,8 @@ def test_vllms_own_span_joins_the_trace_and_nothing_counts_twice(client: OpenAI,
     inside = wait_until(
         lambda: spans(house, "trace_id = {id:String} AND name = 'llm_request'", id=row["trace_id"]), seconds=15
     )
-    assert [span["parent_span_id"] for span in inside] == [row["span_id"]]
+    (attempt,) = spans(house, "trace_id = {id:String} AND name = 'attempt 1'", id=row["trace_id"])
+    assert [span["parent_span_id"] for span in (*inside, attempt)] == [attempt["span_id"], row["span_id"]]
     overview = house.api("breakdown", by="user_id", metric=["requests", "input_tokens"], user_id=user)["rows"]
     assert reply.usage is not None
     assert [(found["requests"], found["input_tokens"]) for found in overview] == [(1, reply.usage.prompt_tokens)]
@@ -226,6 +227,7 @@ COLUMNS = (
     "trace_id",
     "span_id",
     "parent_span_id",
+    "response_id",
     "operation",
     "status",
     "http_status",
