@@ -10,6 +10,7 @@ from spanwell.errors import StoreError
 from spanwell_collector.calls.stitcher import Stitcher
 from spanwell_collector.rollups.builder import Builder
 from spanwell_collector.store.client import Store
+from spanwell_collector.store.merges import calm_merges
 
 logger = logging.getLogger("spanwell.collector")
 
@@ -60,6 +61,7 @@ def keep_up(store: Store, *, clock: Callable[[], float] = time.monotonic) -> Ite
     while True:
         stitcher.run_pass()
         if clock() >= look_at:
+            calm_merges()
             builder.look()
             look_at = clock() + LOOK_SECONDS
         builder.build_next()
