@@ -139,6 +139,11 @@ class Call:
         """The `traceparent` of a span of this trace."""
         return b"00-%b-%b-%b" % (hexlify(self.trace_id), hexlify(span_id), self.flags)
 
+    def told(self, key: Literal["id", "model"]) -> str:
+        """What the backend's answer calls itself, or the model that gave it; empty where it does not say."""
+        said = getattr(self.reader, key) if self.reader else (self.document or {}).get(key)
+        return said if isinstance(said, str) else ""
+
     @property
     def text_bytes(self) -> int:
         """About how much text was sent, whatever came beside it."""

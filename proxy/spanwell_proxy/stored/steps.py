@@ -40,8 +40,8 @@ def note_origin(call: Call, gateway: Keeper) -> None:
     """Once a call has been answered: which deployment keeps its answer, or what it has made."""
     if not (call.api.keeps_answers or call.api.is_passthrough) or call.deployment is None or call.cache == "hit":
         return
-    given = call.reader.id if call.reader else (call.document or {}).get("id")
-    if call.request.get("store") is False or not isinstance(given, str) or not 0 < len(given) <= LONGEST_ID:
+    given = call.told("id")
+    if call.request.get("store") is False or not 0 < len(given) <= LONGEST_ID:
         return
     owner = call.caller.key_id if call.caller else ""
     gateway.origins.note(given, Origin(call.deployment.id, call.deployment.model_name, owner))

@@ -74,7 +74,7 @@ def find_answered(call: Call, answer: Document | None, error_kind: str | None) -
         price.version if price else None,
         call.service_tier,
         call.usage_estimated or None,
-        _find_model(call),
+        call.told("model"),
         tuple(call.api.reasons(answer)) if answer else None,
     )
     served = _tell_served(deployment, call) if deployment else BY_NOBODY
@@ -140,14 +140,6 @@ def _is_moved(call: Call) -> bool:
         if tried.why == "fallback":
             return True
     return call.limited is not None and call.limited.is_downgraded
-
-
-def _find_model(call: Call) -> str:
-    """The one that says it answered."""
-    if call.reader:
-        return call.reader.model
-    value = call.document.get("model") if call.document else None
-    return value if isinstance(value, str) else ""
 
 
 def _number(value: Any) -> float | None:

@@ -105,7 +105,7 @@ def _facts(call: Call) -> Facts:
         c.USER_ID: call.user,
         c.SESSION_ID: call.session,
         c.TIME_TO_FIRST_CHUNK_S: call.ttft_s,
-        c.RESPONSE_ID: _find_id(call),
+        c.RESPONSE_ID: call.told("id"),
     }
     if call.tags:
         facts[c.TAGS] = orjson.dumps(call.tags).decode()
@@ -153,14 +153,6 @@ def _add_match(facts: Facts, call: Call) -> None:
     facts[c.SAVED_MS] = call.saved_ms
     if call.saved_usd is not None:
         facts[c.SAVED_USD] = write_usd(call.saved_usd)
-
-
-def _find_id(call: Call) -> str:
-    """The one that the backend gave its answer."""
-    if call.reader:
-        return call.reader.id
-    value = call.document.get("id") if call.document else None
-    return value if isinstance(value, str) else ""
 
 
 def _ms(seconds: float) -> float | None:
